@@ -43,6 +43,7 @@ pub mod parsers;
 mod part_files;
 mod passage;
 mod peer;
+mod pending;
 mod public;
 mod questions;
 mod reach;
@@ -311,6 +312,9 @@ impl Gateway {
         let Some(needs) = matched.needs(|route| route.scopes.get(parts.method.as_str())) else {
             return Err(Box::new(not_allowed(&matched.route.scopes.allowed())));
         };
+        if needs.iter().any(|need| need.resource.as_str().len() > types::OwnResourceId::MOST_BYTES) {
+            return Err(Box::new(plain(StatusCode::URI_TOO_LONG, "This name is too long: nothing is kept by it.")));
+        }
         let owner = self.one_owner_of(&matched, parts, path).await.map_err(|error| {
             tracing::warn!(%error, "nobody says whose this is");
             Box::new(plain(StatusCode::SERVICE_UNAVAILABLE, "It cannot be told whose this is right now: try again."))

@@ -35,6 +35,8 @@ const FIRST_ROWS: usize = 32;
 /// Until a server that does not answer is tried again; each time twice as long, up to the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 const MOST_DOUBLINGS: u32 = 5;
+/// Things that a server puts off one after the other, before the rest is not tried.
+const MOST_PUT_OFF: u32 = 3;
 /// How long the end waits for those that are being told.
 const LAST_PATIENCE: Duration = Duration::from_secs(6);
 
@@ -53,6 +55,8 @@ pub(super) struct Backlog {
     pub(super) operations: Arc<Operations>,
     pub(super) attempts: Attempts,
     pub(super) told: Told,
+    /// What a server put off last that was to be registered.
+    pub(super) put_off: Mutex<HashMap<Destination, OwnResourceId>>,
     pub(super) renewals: client::renewals::Renewals<super::link::Renewed>,
     pub(super) latest_pats: super::link::LatestPats,
     destinations: Mutex<HashMap<Destination, State>>,
@@ -74,6 +78,7 @@ impl Default for Backlog {
             operations: Arc::default(),
             attempts: Attempts::default(),
             told: Told::default(),
+            put_off: Mutex::default(),
             renewals: client::renewals::Renewals::default(),
             latest_pats: super::link::LatestPats::default(),
             destinations: Mutex::default(),
@@ -92,6 +97,30 @@ enum Passed {
     Whole,
     /// The rest has to wait, for so long at least.
     Halted(Duration),
+}
+
+/// What has to wait in a pass. Where the server puts off one thing, that may be by the thing; where it puts off one after the
+/// other it has too much to do.
+#[derive(Default)]
+struct Halts(Mutex<(Option<ProtectionError>, u32)>);
+
+impl Halts {
+    fn note(&self, done: Result<(), ProtectionError>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *all = match (done, all.1) {
+            (Ok(()), _) => (all.0.take(), 0),
+            (Err(error @ ProtectionError::Later(_)), in_a_row) => (Some(error), in_a_row.saturating_add(1)),
+            (Err(error), _) => (Some(error), MOST_PUT_OFF),
+        };
+    }
+
+    fn has_halted(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 >= MOST_PUT_OFF
+    }
+
+    fn into_last(self) -> Option<ProtectionError> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner).0
+    }
 }
 
 impl Backlog {
@@ -249,8 +278,8 @@ impl Gateway {
 
     /// Goes once through all that is on its way to a destination, a few at a time.
     async fn pass(&self, destination: &Destination) -> Result<Passed, ProtectionError> {
-        let halted: Mutex<Option<ProtectionError>> = Mutex::new(None);
-        let has_halted = || self.backlog.is_closing() || halted.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let halts = Halts::default();
+        let has_halted = || self.backlog.is_closing() || halts.has_halted();
         let (lane, is_listed) = (self.backlog.lane(&destination.issuer), self.is_listed(&destination.issuer));
         for why in Unfinished::ALL {
             let mut after: Option<OwnResourceId> = None;
@@ -263,10 +292,11 @@ impl Gateway {
                     if has_halted() {
                         return;
                     }
-                    if let Err(error) = self.finish(registered).await {
-                        tracing::info!(%error, owner = destination.owner, issuer = destination.issuer, "the rest has to wait");
-                        *halted.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    let done = self.finish(registered).await;
+                    if let Err(error) = &done {
+                        tracing::info!(%error, owner = destination.owner, issuer = destination.issuer, "it has to wait");
                     }
+                    halts.note(done);
                     drop((place, brought));
                 });
                 done.await;
@@ -276,7 +306,7 @@ impl Gateway {
                 }
             }
         }
-        match halted.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        match halts.into_last() {
             None => Ok(Passed::Whole),
             Some(ProtectionError::Unauthorized) if self.has_left(destination).await => {
                 self.give_up_what_is_left(destination).await?;
@@ -292,7 +322,7 @@ impl Gateway {
         matches!(self.pat(&destination.owner, &destination.issuer).await, Err(ProtectionError::Unauthorized))
     }
 
-    /// Does what is to be done for one. An error says something about the server, and nothing about this one.
+    /// Does what is to be done for one. An error says something about the server, or that this one has to wait.
     async fn finish(&self, registered: Registered) -> Result<(), ProtectionError> {
         let (owner, own_id) = (registered.owner.clone(), registered.own_id.clone());
         // whoever works on it does what is needed
@@ -319,48 +349,6 @@ impl Gateway {
                 other => other.inspect(|()| self.backlog.attempts.done(&owner, &own_id)),
             },
         }
-    }
-
-    /// Whether it is registered there now.
-    async fn finish_pending(&self, pending: Registered) -> Result<bool, ProtectionError> {
-        let Some(pending) = self.found_now(pending).await? else { return Ok(false) };
-        // without a PAT nothing can be said of any resource
-        self.pat(&pending.owner, &pending.issuer).await.map_err(|error| match error {
-            ProtectionError::Refused(_) => ProtectionError::Unreachable,
-            other => other,
-        })?;
-        match self.carry_out(pending.clone(), Some(PATIENCE_IN_BACKGROUND)).await {
-            Ok(_) => Ok(true),
-            Err(ProtectionError::Refused(why)) => {
-                self.fail(pending, why).await;
-                Ok(false)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The same where what it was found by is there, or another file that stands for it. What is gone is taken back: it may
-    /// have been told, by an attempt whose answer nobody heard.
-    async fn found_now(&self, pending: Registered) -> Result<Option<Registered>, ProtectionError> {
-        // what cannot be told now waits, and keeps nothing else waiting
-        let Ok(is_gone) = self.is_gone(&pending).await else { return Ok(None) };
-        if !is_gone {
-            return Ok(Some(pending));
-        }
-        let content = self.content_for_page(true).await;
-        let other = content.of(&pending.owner).and_then(|hers| hers.get(&pending.own_id)).cloned();
-        let moved = Registered { found_at: other, ..pending.clone() };
-        if moved.found_at.is_some() && moved.found_at != pending.found_at && matches!(self.is_gone(&moved).await, Ok(false)) {
-            self.store.change_registrations(std::slice::from_ref(&moved), &[]).await?;
-            return Ok(Some(moved));
-        }
-        if content.check_whole(&pending.owner).is_err() {
-            return Ok(None);
-        }
-        let leaving = Registered { standing: Standing::Leaving, ..pending };
-        self.store.change_registrations(std::slice::from_ref(&leaving), &[]).await?;
-        self.try_to_take_back(&leaving, PATIENCE_IN_BACKGROUND).await?;
-        Ok(None)
     }
 
     /// Where she has withdrawn this gateway, nothing is on its way any more that she did not order herself. Without a PAT

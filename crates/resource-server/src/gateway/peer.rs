@@ -3,7 +3,7 @@
 
 use super::link::NoPats;
 use super::questions::Waited;
-use super::store::OwnRegistration;
+use super::store::{OwnRegistration, Registered};
 use super::told::Destination;
 use super::{Check, Gateway, Trust};
 use crate::guard::{Guard, MOST_BYTES};
@@ -210,6 +210,31 @@ impl Gateway {
         self.asking_by_key(destination.key(), &destination.issuer, &Waited::default(), asked).await
     }
 
+    /// The same to have something registered, by a name that anybody may have chosen. That it is put off says something about
+    /// the thing; where another one is put off as well, nothing new is registered for her there until then.
+    pub(super) async fn asking_to_register<T>(
+        &self,
+        registered: &Registered,
+        asked: impl Future<Output = Result<T, ProtectionError>>,
+    ) -> Result<T, ProtectionError> {
+        let (destination, own_id) = (Destination::of(registered), &registered.own_id);
+        self.check_rest(&destination.key())?;
+        self.check_rest(&destination.key_about_new())?;
+        let answer = Box::pin(self.asking_in_line(&destination.issuer, &Waited::default(), asked)).await;
+        let mut put_off = self.backlog.put_off.lock().unwrap_or_else(PoisonError::into_inner);
+        match &answer {
+            Ok(_) => drop(put_off.remove(&destination)),
+            Err(ProtectionError::Later(seconds)) => {
+                let key = destination.key_about_new();
+                if put_off.insert(destination, own_id.clone()).is_some_and(|before| before != *own_id) {
+                    self.rest(key, Duration::from_secs(*seconds));
+                }
+            }
+            Err(_) => {}
+        }
+        answer
+    }
+
     /// The same about a token, and for a PAT. Strangers have tickets given and things registered as often as they like: what
     /// they used up closes nothing to those who hold a token.
     pub(super) async fn asking_about_token<T>(
@@ -269,6 +294,7 @@ impl Gateway {
         let mut all = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
         all.remove(&destination.key());
         all.remove(&destination.key_about_tokens());
+        all.remove(&destination.key_about_new());
     }
 
     /// Once in a while for each server: anybody can call again and again while it is away.

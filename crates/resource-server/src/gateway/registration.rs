@@ -88,6 +88,9 @@ impl Gateway {
 
     /// By whoever has the turn of the resource.
     async fn register_in_turn(&self, owner: &str, own_id: &OwnResourceId, issuer: &str) -> Result<Registered, ProtectionError> {
+        if let Some(why) = own_id.unfit() {
+            return Err(ProtectionError::Refused(format!("its name {why}")));
+        }
         let known = self.store.registrations(owner, own_id).await?;
         if let Some(known) = known.iter().find(|one| one.guards() && self.is_trusted(&one.issuer)) {
             return Ok(known.clone());
@@ -136,6 +139,8 @@ impl Gateway {
             Err(ProtectionError::Refused(_) | ProtectionError::Unauthorized) => {
                 self.store.change_registrations(&[], &[&pending]).await?;
             }
+            // what a call named has to wait for the next call, and stands in nobody's way until then
+            Err(ProtectionError::Later(_)) if !is_resumed => self.store.change_registrations(&[], &[&pending]).await?,
             _ => {}
         }
         done
@@ -155,13 +160,12 @@ impl Gateway {
         registered: &Registered,
         resumed: Option<Duration>,
     ) -> Result<(ResourceId, Telling<'_>), ProtectionError> {
-        let at = Destination::of(registered);
         let found = self.find_there(peer, registered, resumed).await?;
         let telling = self.backlog.told.begin(registered);
         if let Some(id) = found {
             return Ok((id, telling));
         }
-        match self.asking_for(&at, self.tell(peer, registered)).await {
+        match self.asking_to_register(registered, self.tell(peer, registered)).await {
             Ok(id) => Ok((id, telling)),
             Err(error) => {
                 if !matches!(error, ProtectionError::Unreachable | ProtectionError::Store) {

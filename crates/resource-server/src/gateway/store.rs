@@ -155,7 +155,10 @@ impl Store {
     }
 
     async fn write_all(&self, operations: Vec<Operation>) -> Result<(), ProtectionError> {
-        self.commit(Batch { checks: vec![], operations }).await.map_err(unavailable)
+        self.commit(Batch { checks: vec![], operations }).await.map_err(|error| match error {
+            CommitError::Unkept(what) => ProtectionError::Refused(what),
+            other => unavailable(other),
+        })
     }
 
     /// What is written is in nobody's memory as it was before, whoever has gone meanwhile that asked for it.

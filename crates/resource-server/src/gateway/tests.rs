@@ -17,6 +17,7 @@ mod origins;
 mod paging;
 mod public;
 mod purposes;
+mod put_off;
 mod questions;
 mod renewing;
 mod scripting;

@@ -41,6 +41,11 @@ impl Destination {
         format!("tokens {}", self.key())
     }
 
+    /// The same, for what is to be registered.
+    pub(super) fn key_about_new(&self) -> String {
+        format!("new {}", self.key())
+    }
+
     pub(super) fn of(registered: &Registered) -> Self {
         Self { owner: registered.owner.clone(), issuer: registered.issuer.clone() }
     }
