@@ -174,6 +174,7 @@ impl Postgres {
             Err(what) => Err(fail(what)),
         };
         take_place().await?;
+        self.make_seats().await.map_err(fail)?;
         let before = line.who_is_first().await.map_err(|error| fail(told(&error)))?;
         if !before.is_empty() {
             // one whose line broke takes its place again: who comes second is refused
@@ -228,9 +229,13 @@ const TRY: &str = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))";
 
 impl Line {
     async fn begin(postgres: &Postgres, on_word: Arc<dyn Fn(Word) + Send + Sync>) -> Result<Self, String> {
+        let begun = tokio::time::timeout(super::LONGEST_WAIT, Self::connect(postgres, on_word));
+        begun.await.map_err(|_| "it does not answer".to_owned())?
+    }
+
+    async fn connect(postgres: &Postgres, on_word: Arc<dyn Fn(Word) + Send + Sync>) -> Result<Self, String> {
         let connecting = postgres.config.connect(tls().map_err(|error| error.to_string())?);
-        let connected = tokio::time::timeout(super::LONGEST_WAIT, connecting).await;
-        let (client, mut connection) = connected.map_err(|_| "it does not answer".to_owned())?.map_err(|error| told(&error))?;
+        let (client, mut connection) = connecting.await.map_err(|error| told(&error))?;
         let (hears, own) = (on_word.clone(), postgres.name.clone());
         let reading = tokio::spawn(async move {
             while let Some(Ok(message)) = poll_fn(|context| pin!(&mut connection).poll_message(context)).await {
@@ -298,7 +303,7 @@ impl Line {
     }
 
     /// Ends what this process has left behind in the database, which may hold its place; the rest of it, if the database cannot yet.
-    async fn end(&self, left: Vec<(i32, String)>) -> Vec<(i32, String)> {
+    async fn end(&self, left: &[(i32, String)]) -> Vec<(i32, String)> {
         let text = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                     WHERE pid = $1 AND EXTRACT(EPOCH FROM backend_start)::text = $2";
         let mut rest = Vec::new();
@@ -307,7 +312,7 @@ impl Line {
             if ended.is_ok_and(|rows| rows.is_empty()) {
                 continue;
             }
-            rest.push(place);
+            rest.push(place.clone());
         }
         rest
     }
@@ -332,7 +337,8 @@ async fn stay(postgres: &Postgres, state: &State, first: Line) {
         left.extend(line.take().map(|line| line.place.clone()));
         match Line::begin(postgres, on_word.clone()).await {
             Ok(begun) => {
-                left = begun.end(left).await;
+                let rest = tokio::time::timeout(super::LONGEST_WAIT, begun.end(&left)).await;
+                left = rest.unwrap_or(left);
                 line = Some(begun);
             }
             Err(error) => {

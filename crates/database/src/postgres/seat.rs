@@ -131,6 +131,17 @@ impl Postgres {
         row.map_or(Some(String::new()), |row| row.try_get(0).ok())
     }
 
+    /// Makes a place for seats, before anything else of the party's is looked at.
+    pub(super) async fn make_seats(&self) -> Result<(), String> {
+        let client = self.client().await.map_err(|error| error.to_string())?;
+        let made = async {
+            let has = client.query_one("SELECT to_regnamespace($1) IS NOT NULL", &[&&*self.schema]).await?;
+            let schema = if has.try_get(0)? { String::new() } else { format!("CREATE SCHEMA {};", self.schema) };
+            client.batch_execute(&format!("{schema}{TABLE}")).await
+        };
+        made.await.map_err(|error| told(&error))
+    }
+
     /// Takes the place of the first, and all seats. What others have begun to commit is waited for.
     pub(super) async fn become_first(&self) -> Result<(), String> {
         let mut client = self.client().await.map_err(|error| error.to_string())?;

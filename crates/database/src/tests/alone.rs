@@ -45,15 +45,15 @@ fn add(id: &str) -> Batch {
     Batch { checks: vec![], operations: vec![insert(id, "alice", id)] }
 }
 
-async fn open(cluster: &Cluster) -> Database {
-    Database::Postgres(Box::new(Postgres::open(&cluster.url, None, &SCHEMA).await.unwrap()))
+async fn open_alone(cluster: &Cluster) -> Result<(Database, Node), OpenError> {
+    let (postgres, alone) = Postgres::open_alone(&cluster.url, None, &SCHEMA).await?;
+    Ok((Database::Postgres(Box::new(postgres)), alone))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_was_followed_serves_and_writes_no_more() {
     let cluster = Cluster::start().unwrap();
-    let database = open(&cluster).await;
-    let alone = database.be_alone().await.unwrap().unwrap();
+    let (database, alone) = open_alone(&cluster).await.unwrap();
     assert!(alone.is_sure());
     database.commit(add("one")).await.unwrap();
     let is_followed = async |millis| tokio::time::timeout(Duration::from_millis(millis), alone.is_taken_over()).await.is_ok();
@@ -83,15 +83,14 @@ async fn whoever_was_followed_serves_and_writes_no_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whose_line_breaks_keeps_its_place() {
     let cluster = Cluster::start().unwrap();
-    let (one, two) = (open(&cluster).await, open(&cluster).await);
-    let alone = one.be_alone().await.unwrap().unwrap();
+    let (one, alone) = open_alone(&cluster).await.unwrap();
     let admin = stranger(&cluster).await;
     // another that was begun by mistake waits for the place, and the line of the first breaks
     let breaking = async {
         tokio::time::sleep(Duration::from_millis(600)).await;
         admin.execute("SELECT pg_terminate_backend($1)", &[&holder(&admin).await]).await.unwrap();
     };
-    let (second, ()) = tokio::join!(two.be_alone(), breaking);
+    let (second, ()) = tokio::join!(open_alone(&cluster), breaking);
     assert!(matches!(second.map(drop), Err(OpenError::Served { .. })));
     assert!(alone.is_sure());
     // what the first has left behind, and hangs, holds its place: it is ended, and nobody has followed
@@ -112,7 +111,7 @@ async fn whose_line_breaks_keeps_its_place() {
     alone.leave().await;
     drop(alone);
     let begun = std::time::Instant::now();
-    let alone = two.be_alone().await.unwrap().unwrap();
+    let (two, alone) = open_alone(&cluster).await.unwrap();
     assert!(alone.is_sure() && begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     two.commit(add("two")).await.unwrap();
     assert!(one.commit(add("one")).await.is_err());
