@@ -2,6 +2,7 @@
 //! what was asked of them and is not confirmed. On the engine of `database`, in a file of its own; tokens and what servers
 //! said are sealed.
 
+mod alone;
 mod error;
 mod ledger;
 mod seal;
@@ -205,26 +206,6 @@ impl Store {
     fn on(database: Database, key: SealingKey) -> Self {
         let records = Records { database: Arc::new(database), key: Some(key) };
         Self { records, alone: None, due: Mutex::default(), is_due_stale: AtomicBool::default() }
-    }
-
-    /// Waits until another process serves the store, which one could where it is in a database; for ever where none can.
-    pub(crate) async fn is_taken_over(&self) {
-        match &self.alone {
-            Some(node) => node.is_taken_over().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Whether nobody else can have begun to serve it.
-    pub(crate) fn is_sure(&self) -> bool {
-        self.alone.as_ref().is_none_or(Node::is_sure)
-    }
-
-    /// Whoever serves it next need not wait for this process.
-    pub(crate) async fn leave(&self) {
-        if let Some(node) = &self.alone {
-            node.leave().await;
-        }
     }
 
     /// Whether this is the key that the store was sealed with; before anything else is done with it.
