@@ -291,7 +291,12 @@ impl Gateway {
         outcome: Outcome,
     ) -> Result<Held, ProtectionError> {
         let caller = parts.extensions.get().copied();
-        let held = self.begin_session(held, caller).await?;
+        let held = match held {
+            // what brought nothing moves nothing: whoever has a copy of a cookie takes nobody's session along by coming back. Who
+            // asks her owner cannot tell by it whether anybody was asked (threat 47)
+            Some(held) if !way.asks && matches!(outcome, Outcome::Closed | Outcome::Shows { .. }) => held,
+            held => self.begin_session(held, caller).await?,
+        };
         let session = self.keep_outcome(&held.cookie, way, outcome, caller).await?;
         Ok(Held { session: session.ok_or(ProtectionError::Store)?, ..held })
     }

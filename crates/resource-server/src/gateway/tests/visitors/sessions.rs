@@ -163,3 +163,19 @@ async fn whoever_sees_one_thing_may_ask_for_another() {
     assert!(matches!(&*seen.policies, [one] if one.contains(&policy)), "{policy}: {:?}", seen.policies);
     assert_eq!(bob.open(&world, "/alice/a").await.text, "a picture", "what he sees is still there");
 }
+
+/// Whoever has a copy of a cookie, and is let in to nothing, makes no session of it that outlives its end.
+#[tokio::test]
+async fn threat_48_a_visit_that_brought_nothing_moves_no_session() {
+    let (world, server) = world().await;
+    let mut bob = Browser::at("192.0.2.7");
+    bob.visit(&world, &server, "/alice/a", "bob").await;
+    let page = bob.open(&world, "/.wayleave/logout").await;
+    let mut mallory = Browser::at("198.51.100.1");
+    mallory.cookies = bob.cookies.clone();
+    assert_eq!(mallory.visit(&world, &server, "/alice/hidden", "mallory").await.status, 303);
+    assert_eq!(mallory.session(), bob.session());
+    assert_eq!(bob.open(&world, "/alice/a").await.text, "a picture");
+    assert_eq!(bob.post(&world, "/.wayleave/logout", &[("csrf", token_of(&page).as_str())]).await.status, 200);
+    assert_ne!(mallory.open(&world, "/alice/a").await.text, "a picture");
+}
