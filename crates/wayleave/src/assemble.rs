@@ -308,7 +308,8 @@ fn read_jwks(config: &Config, issuer: &str, file: &str) -> Result<KeySet, Exit> 
     let wrong = |error: &dyn std::fmt::Display| {
         Exit::usage(format!("[[trusted_issuer]] `{issuer}`: jwks_file: {}: {error}", place.display()))
     };
-    let bytes = std::fs::read(&place).map_err(|error| wrong(&error))?;
+    let key = format!("[[trusted_issuer]] `{issuer}`: jwks_file");
+    let bytes = std::fs::read(&place).map_err(|error| config.unread(&key, file, &error))?;
     let set: serde_json::Value = types::json::parse_hidden(&bytes).map_err(|error| wrong(&error))?;
     KeySet::readable(&set).map_err(|error| wrong(&error))
 }

@@ -235,7 +235,8 @@ pub(crate) fn declared_keys(config: &Config, declared: &ClientConfig) -> Result<
                 let (id, place) = (&declared.client_id, config.path(file));
                 Exit::usage(format!("[[client]] `{id}`: jwks_file: {}: {error}", place.display()))
             };
-            let bytes = std::fs::read(config.path(file)).map_err(|error| wrong(&error))?;
+            let key = format!("[[client]] `{}`: jwks_file", declared.client_id);
+            let bytes = std::fs::read(config.path(file)).map_err(|error| config.unread(&key, file, &error))?;
             Some(types::json::parse_hidden(&bytes).map_err(|error| wrong(&error))?)
         }
         None => declared.jwks.clone(),

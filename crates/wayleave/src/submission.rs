@@ -49,7 +49,9 @@ impl Submission {
         if let (Some(username), Some(password)) = (&mail.username, password) {
             builder = builder.credentials(Credentials::new(username.clone(), password));
         }
-        let from = mail.from.parse().map_err(|error| wrong(&format!("from: `{}`: {error}", mail.from)))?;
+        let from = mail.from.parse();
+        // what stands there may be a password that lost its place
+        let from = from.map_err(|_| wrong(&"from: write an e-mail address, as `Photos <no-reply@photos.example>`"))?;
         Ok(Self { transport: builder.build(), from })
     }
 }

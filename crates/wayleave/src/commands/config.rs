@@ -106,7 +106,7 @@ mod tests {
         for (text, said) in [
             ("[[account]]\nusername = 'a'\npassword_file = 'none'", "that it names cannot be read"),
             ("[[client]]\nclient_id = 'a'\nclient_secret_file = 'none'", "that it names cannot be read"),
-            ("[[client]]\nclient_id = 'a'\njwks_file = 'none'", "none"),
+            ("[[client]]\nclient_id = 'a'\njwks_file = 'none'", "jwks_file: the file that it names"),
             ("[[client]]\nclient_id = 'a'\njwks_file = 'secret'", "secret"),
             ("[server.tls]\ncert = 'none'\nkey = 'none'", "server.tls"),
             ("[server.tls]\ncert = 'empty'\nkey = 'empty'", "`-----BEGIN CERTIFICATE-----`"),
@@ -136,7 +136,7 @@ mod tests {
                 "[mail]\nsubmission = 'smtp://127.0.0.1:25'\nfrom = 'a@b.example'\nusername = 'a'\npassword_file = 'none'",
                 "that it names",
             ),
-            ("[[trusted_issuer]]\nissuer = 'https://a.example'\njwks_file = 'none'", "none"),
+            ("[[trusted_issuer]]\nissuer = 'https://a.example'\njwks_file = 'none'", "jwks_file: the file that it names"),
             (&format!("{GATEWAY}folder = 'none'"), "gateway.folder"),
             (&format!("{GATEWAY}folder = 'secret'"), "gateway.folder"),
             (&format!("{GATEWAY}folder = 'things'\nclient_secret_file = 'none'"), "that it names cannot be read"),
@@ -150,6 +150,23 @@ mod tests {
         ] {
             let error = told(text).await.unwrap_err();
             assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+
+    /// What stands in a table with secrets may be one that lost its place, and what a start says goes into a journal.
+    #[tokio::test]
+    async fn threat_40_no_line_of_a_check_says_what_stands_in_the_file() {
+        let account = "[[account]]\nusername = 'alice'\npassword = 'long-enough'\n";
+        for text in [
+            "[[client]]\nclient_id = 'a'\njwks_file = 'S3cr3t'",
+            "[[trusted_issuer]]\nissuer = 'https://a.example'\njwks_file = 'S3cr3t'",
+            "[mail]\nsubmission = 'smtp://127.0.0.1:25'\nfrom = 'https://u:S3cr3t@h.example'",
+            "[mail]\nsubmission = 'smtp://127.0.0.1:25'\nfrom = 'S3cr3t@'",
+            &format!("{account}[[client]]\nclient_id = 'c'\nscope = 'uma_protection'\nacts_for = 'S3cr3t'"),
+        ] {
+            let said = told(text).await.map_or_else(|error| error, |lines| lines.join("\n"));
+            assert!(!said.contains("S3cr3t"), "{text}: {said}");
+            assert!(["jwks_file: ", "from: ", "acts_for: "].iter().any(|key| said.contains(key)), "{text}: {said}");
         }
     }
 
@@ -189,7 +206,10 @@ mod tests {
             (format!("{account}password_hash = '$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$QUFBQUFBQUFBQUFBQUFBQQ'"), &[]),
             (format!("{account}password = 'short'"), &["fewer than 8 characters"]),
             (format!("{account}{rs}"), &["`c` is a resource server (`resource`), and its `scope` lacks `uma_protection`"]),
-            (format!("{account}{rs}scope = 'openid uma_protection'\nacts_for = 'b'"), &["acts_for `b`: there is no such"]),
+            (
+                format!("{account}{rs}scope = 'openid uma_protection'\nacts_for = 'b'"),
+                &["[[client]] `c`: acts_for: there is no such [[account]]"],
+            ),
             (format!("{account}{rs}scope = 'uma_protection_x'"), &["lacks `uma_protection`"]),
             (
                 format!("{provider}[assessment]\nmailbox_proof_lifetime = 60"),

@@ -54,7 +54,7 @@ fn describe_account(config: &Config, account: &AccountConfig) -> Option<String> 
 fn describe_acting(config: &Config, client: &ClientConfig) -> Option<String> {
     let name = client.acts_for.as_deref().filter(|name| *name != "self")?;
     let is_declared = |account: &AccountConfig| normalize_username(&account.username) == normalize_username(name);
-    let line = || format!("[[client]] `{}`: acts_for `{name}`: there is no such [[account]]", client.client_id);
+    let line = || format!("[[client]] `{}`: acts_for: there is no such [[account]]", client.client_id);
     (!config.account.iter().any(is_declared)).then(line)
 }
 

@@ -47,15 +47,19 @@ impl Config {
     /// What a file holds that a key names: its first and only line.
     pub fn read_secret(&self, key: &str, file: &str) -> Result<String, Exit> {
         let place = self.path(file);
-        let unread = |error: std::io::Error| match error.kind() {
+        let text = std::fs::read_to_string(&place).map_err(|error| self.locate(self.unread(key, file, &error)))?;
+        self.checked_secret(key, text.trim_end_matches(['\r', '\n']), &spell_whole(&place))
+    }
+
+    /// That a file cannot be read which a key names, in a table that holds secrets or keys.
+    pub fn unread(&self, key: &str, file: &str, error: &std::io::Error) -> Exit {
+        Exit::usage(match error.kind() {
             ErrorKind::PermissionDenied | ErrorKind::IsADirectory | ErrorKind::InvalidData => {
-                format!("{key}: {} cannot be read: {error}", spell_whole(&place))
+                format!("{key}: {} cannot be read: {error}", spell_whole(&self.path(file)))
             }
             // what is no file may be the secret itself
             _ => format!("{key}: the file that it names cannot be read: {error} (paths begin at {})", spell_whole(&self.base)),
-        };
-        let text = std::fs::read_to_string(&place).map_err(|error| self.locate(Exit::Usage(unread(error))))?;
-        self.checked_secret(key, text.trim_end_matches(['\r', '\n']), &spell_whole(&place))
+        })
     }
 
     /// A secret that is one: an empty one would open to everybody who names nothing (threat 40).
