@@ -92,7 +92,7 @@ pub(super) fn others_cookies(headers: &HeaderMap) -> Option<HeaderValue> {
 const NO_COOKIES: &str = "_=";
 
 /// What a proxy that asks writes itself, or is told to write over.
-const OF_PROXIES: [&str; 12] = [
+const OF_PROXIES: [&str; 20] = [
     "x-original-method",
     "x-original-url",
     "x-original-uri",
@@ -105,13 +105,20 @@ const OF_PROXIES: [&str; 12] = [
     "x-forwarded-server",
     "x-real-ip",
     "forwarded",
+    "x-wayleave-subject",
+    "x-wayleave-client",
+    "x-wayleave-scopes",
+    "x-wayleave-email",
+    "x-wayleave-identity",
+    "x-envoy-external-address",
+    "x-envoy-internal",
+    "x-envoy-expected-rq-timeout-ms",
 ];
-/// The same by beginnings; Envoy takes its own off what comes from outside.
-const PREFIXES_OF_PROXIES: [&str; 2] = ["x-wayleave-", "x-envoy-"];
 
-/// What neither Traefik nor Caddy writes or takes off, which name a call in `X-Forwarded-*`.
+/// What neither Traefik nor Caddy writes, which name a call in `X-Forwarded-*`.
 fn is_of_others(name: &str, family: OriginalIn) -> bool {
-    family == OriginalIn::Forwarded && (name == "forwarded" || name.starts_with("x-envoy-"))
+    let is_theirs = matches!(name, "forwarded" | "x-original-uri") || name.starts_with("x-envoy-");
+    family == OriginalIn::Forwarded && is_theirs
 }
 
 /// A field by which a service may read a call as another one, or take it for somebody else's, where a proxy hands it on and nobody
@@ -122,8 +129,7 @@ pub(super) fn find_override<'h>(headers: &'h HeaderMap, family: OriginalIn, name
         if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
             return names::read(&folded(name)) != Says::Ordinary;
         }
-        let is_proxys = OF_PROXIES.contains(&name) || PREFIXES_OF_PROXIES.iter().any(|prefix| name.starts_with(prefix));
-        if is_proxys && !is_of_others(name, family) || OURS.contains(&name) {
+        if OF_PROXIES.contains(&name) && !is_of_others(name, family) || OURS.contains(&name) {
             return false;
         }
         // no proxy takes it off, and CGI makes a setting of it

@@ -52,7 +52,8 @@ impl Original {
             OriginalIn::Original => "x-original-method",
         };
         // no proxy writes these beside the ones that count: one that does names the call by them, and lets callers write the others
-        let others = ["x-original-method", "x-original-url"].into_iter().filter(|_| family == OriginalIn::Forwarded);
+        let others =
+            ["x-original-method", "x-original-url", "x-original-uri"].into_iter().filter(|_| family == OriginalIn::Forwarded);
         if let Some(other) = others.into_iter().find(|other| headers.contains_key(*other)) {
             return Err(Unreadable::OtherFamily(other));
         }
@@ -164,6 +165,7 @@ mod tests {
         for (name, value) in [
             ("x-original-method", "GET"),
             ("x-original-url", "https://photos.example/a"),
+            ("x-original-uri", "/a"),
             ("x-forwarded-method", "GET"),
             ("x-forwarded-proto", "https"),
             ("x-forwarded-host", "photos.example"),
@@ -172,7 +174,7 @@ mod tests {
             headers.insert(name, http::HeaderValue::from_static(value));
         }
         assert!(Original::read(&headers, OriginalIn::Original, Some(own)).is_ok(), "proxies add to these what they like");
-        for other in ["x-original-method", "x-original-url"] {
+        for other in ["x-original-method", "x-original-url", "x-original-uri"] {
             assert_eq!(Original::read(&headers, OriginalIn::Forwarded, Some(own)), Err(Unreadable::OtherFamily(other)));
             headers.remove(other);
         }
