@@ -143,7 +143,14 @@ impl Gateway {
     pub(in super::super) async fn hold(&self, owner: &str, issuer: &str, token: String) -> String {
         let held = self.begin_session(None, None).await.unwrap();
         let expires = self.client.clock.now().plus(600);
-        let grant = super::session::Grant { owner: owner.into(), issuer: issuer.into(), token, expires, refresh_token: None };
+        let grant = super::session::Grant {
+            owner: owner.into(),
+            issuer: issuer.into(),
+            token,
+            expires,
+            refresh_token: None,
+            is_copied: false,
+        };
         self.change_session(&held.cookie, |session| session.put_grant(grant)).await.unwrap();
         self.browsers.names.set_session(&held.cookie, 600).split(';').next().unwrap().to_owned()
     }

@@ -46,6 +46,9 @@ pub(super) struct Grant {
     pub(super) token: String,
     pub(super) expires: Timestamp,
     pub(super) refresh_token: Option<String>,
+    /// It stands here as it came from the session in whose place this one is: what was given since is not.
+    #[serde(default)]
+    pub(super) is_copied: bool,
 }
 
 impl Grant {
@@ -113,6 +116,9 @@ pub(super) struct Session {
     pub(super) lacking: LackingList,
     /// The cookie of the session in whose place this one is, which ends when the browser shows that it has this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    before_cookie: Option<String>,
+    /// The same by its id, as older versions wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<String>,
     /// The session that is in the place of this one, as long as no browser has shown it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -140,7 +146,19 @@ impl Session {
     pub(super) fn begin(now: Timestamp) -> Self {
         let (grants, known, waiting, closed) = (vec![], vec![], vec![], vec![]);
         let (lacking, told) = (LackingList::default(), vec![]);
-        Self { created: now, seen: now, grants, known, waiting, closed, lacking, before: None, after: None, told }
+        Self {
+            created: now,
+            seen: now,
+            grants,
+            known,
+            waiting,
+            closed,
+            lacking,
+            before_cookie: None,
+            before: None,
+            after: None,
+            told,
+        }
     }
 
     /// Whether somebody was granted something, or is known again.
@@ -200,14 +218,6 @@ impl Session {
         self.drop_grant(&grant.owner, &grant.issuer);
         self.grants.push(grant);
         keep_newest(&mut self.grants, MOST_GRANTS);
-    }
-
-    /// The same of one that was renewed elsewhere, where that lasts longer than what is here of it.
-    fn take_newer(&mut self, grant: Grant) {
-        let here = self.find_grant_at(&grant.owner, &grant.issuer);
-        if here.is_some_and(|here| here.expires < grant.expires) {
-            self.put_grant(grant);
-        }
     }
 
     pub(super) fn drop_grant(&mut self, owner: &str, issuer: &str) {
@@ -288,8 +298,8 @@ impl Gateway {
         let found = self.read_session(cookie).await.map_err(|error| Box::new(without_ticket(&error)))?;
         let Some(mut session) = found else { return Ok(None) };
         let now = self.client.clock.now();
-        if let Some(before) = session.before.take() {
-            match Box::pin(self.end_predecessor(cookie, &before)).await {
+        if session.has_predecessor() {
+            match Box::pin(self.end_predecessor(cookie, &session)).await {
                 Ok(Some(now_is)) => session = now_is,
                 Ok(None) => return Ok(None),
                 Err(error) => tracing::warn!(%error, "a session in whose place another is could not be ended"),

@@ -126,7 +126,8 @@ impl Gateway {
         }
         let life = tokens.expires_in.unwrap_or(USUAL_LIFE_SECONDS).clamp(0, LONGEST_LIFE_SECONDS);
         let (owner, issuer, expires) = (owner.to_owned(), issuer.to_owned(), self.client.clock.now().plus(life));
-        let grant = Grant { owner, issuer, token: tokens.access_token, expires, refresh_token: tokens.refresh_token };
+        let grant =
+            Grant { owner, issuer, token: tokens.access_token, expires, refresh_token: tokens.refresh_token, is_copied: false };
         if grant.is_short() { Ok(grant) } else { refuse("its token is too long") }
     }
 

@@ -8,7 +8,7 @@ impl Gateway {
         let held = self.begin_session(None, None).await.unwrap();
         let (owner, issuer, token) = (owner.to_owned(), issuer.to_owned(), token.to_owned());
         let expires = self.client.clock.now().plus(600);
-        let grant = Grant { owner, issuer, token, expires, refresh_token: None };
+        let grant = Grant { owner, issuer, token, expires, refresh_token: None, is_copied: false };
         self.change_session(&held.cookie, |session| session.put_grant(grant)).await.unwrap();
         self.browsers.names.set_session(&held.cookie, 9).split(';').next().unwrap().to_owned()
     }
@@ -18,7 +18,7 @@ impl Gateway {
         let cookie = cookie.split_once('=').unwrap().1;
         let (owner, issuer, token) = (owner.to_owned(), issuer.to_owned(), token.to_owned());
         let expires = self.client.clock.now().plus(600);
-        let grant = Grant { owner, issuer, token, expires, refresh_token: None };
+        let grant = Grant { owner, issuer, token, expires, refresh_token: None, is_copied: false };
         self.change_session(cookie, |session| session.put_grant(grant)).await.unwrap().unwrap();
     }
 
@@ -26,7 +26,14 @@ impl Gateway {
     pub(in crate::gateway) async fn begin_session_to_renew(&self, owner: &str, issuer: &str, refresh_token: &str) -> String {
         let held = self.begin_session(None, None).await.unwrap();
         let (owner, issuer, token) = (owner.to_owned(), issuer.to_owned(), "over".to_owned());
-        let grant = Grant { owner, issuer, token, expires: Timestamp(0), refresh_token: Some(refresh_token.to_owned()) };
+        let grant = Grant {
+            owner,
+            issuer,
+            token,
+            expires: Timestamp(0),
+            refresh_token: Some(refresh_token.to_owned()),
+            is_copied: false,
+        };
         self.change_session(&held.cookie, |session| session.put_grant(grant)).await.unwrap().unwrap();
         held.cookie
     }
@@ -42,8 +49,25 @@ impl Gateway {
     pub(in crate::gateway) async fn let_in_to_more(&self, cookie: &str, owner: &str, issuer: &str, token: &str) {
         let (owner, issuer, token) = (owner.to_owned(), issuer.to_owned(), token.to_owned());
         let expires = self.client.clock.now().plus(600);
-        let grant = Grant { owner, issuer, token, expires, refresh_token: Some("of the other".to_owned()) };
+        let grant = Grant { owner, issuer, token, expires, refresh_token: Some("of the other".to_owned()), is_copied: false };
         self.change_session(cookie, |session| session.put_grant(grant)).await.unwrap().unwrap();
+    }
+
+    /// The token of an owner that it holds.
+    pub(in crate::gateway) async fn token_of(&self, cookie: &str, owner: &str, issuer: &str) -> Option<String> {
+        let session = self.read_session(cookie).await.unwrap()?;
+        session.find_grant_at(owner, issuer).map(|grant| grant.token.clone())
+    }
+
+    /// Its row is as one of an older version.
+    pub(in crate::gateway) async fn name_before_by_id(&self, cookie: &str, before: &str) {
+        let rewrite = |session: &mut Session| {
+            let mut row = serde_json::to_value(&*session).unwrap();
+            row.as_object_mut().unwrap().remove("before_cookie");
+            row["before"] = id_of(before).into();
+            *session = serde_json::from_value(row).unwrap();
+        };
+        self.change_session(cookie, rewrite).await.unwrap().unwrap();
     }
 
     pub(in crate::gateway) async fn end_session_to_renew(&self, cookie: &str) {

@@ -5,7 +5,7 @@ use super::super::super::Gateway;
 use super::super::super::link::Renewed;
 use super::super::super::store::SessionPlace;
 use super::super::super::told::Destination;
-use super::{Held, Session, id_of};
+use super::{Grant, Held, Session, id_of};
 use crate::protection::ProtectionError;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,21 @@ use types::peer::Caller;
 
 /// How long a session waits for a renewal of what it holds before it moves: no server is waited for longer.
 const RENEWAL_PATIENCE: Duration = Duration::from_secs(10);
+
+impl Session {
+    /// Whether another one is still to end in whose place this one is.
+    pub(super) fn has_predecessor(&self) -> bool {
+        self.before_cookie.is_some() || self.before.is_some()
+    }
+
+    /// The same as the session has it that this one was copied from, unless she was given another one here since.
+    fn take_over(&mut self, grant: Grant) {
+        let here = self.find_grant_at(&grant.owner, &grant.issuer);
+        if here.is_some_and(|here| here.is_copied) {
+            self.put_grant(grant);
+        }
+    }
+}
 
 impl Gateway {
     /// Begins a session under a cookie that nobody knew before: whoever planted another in this browser does not have it. What
@@ -33,8 +48,9 @@ impl Gateway {
         let is_moved = last.is_some();
         let mut session = last.unwrap_or_else(|| Session::begin(now));
         session.see(now);
-        session.before = before.as_ref().filter(|_| is_moved).map(|held| held.cookie.clone());
-        session.after = None;
+        session.before_cookie = before.as_ref().filter(|_| is_moved).map(|held| held.cookie.clone());
+        (session.before, session.after) = (None, None);
+        session.grants.iter_mut().for_each(|grant| grant.is_copied = true);
         self.put_new(&cookie, &session, SessionPlace::of(caller)).await?;
         match before.filter(|_| is_moved) {
             Some(held) if !self.note_successor(&held.cookie, &cookie).await? => {
@@ -75,17 +91,23 @@ impl Gateway {
     }
 
     /// The browser has the session that is in the place of another: what that renewed since, or has lost, goes over.
-    pub(super) async fn end_predecessor(&self, cookie: &str, before: &str) -> Result<Option<Session>, ProtectionError> {
-        let last = self.end_one(before).await?;
-        let grants = last.map(|last| last.grants).unwrap_or_default();
-        for grant in &grants {
-            let at = Destination { owner: grant.owner.clone(), issuer: grant.issuer.clone() };
-            let of = |cookie: &str| Renewed::Grant { cookie: cookie.to_owned(), at: at.clone() };
-            self.backlog.renewals.note_moved(&of(before), of(cookie));
+    pub(super) async fn end_predecessor(&self, cookie: &str, session: &Session) -> Result<Option<Session>, ProtectionError> {
+        let mut grants = Vec::new();
+        if let Some(before) = &session.before_cookie {
+            grants = self.end_one(before).await?.map(|last| last.grants).unwrap_or_default();
+            for grant in &grants {
+                let at = Destination { owner: grant.owner.clone(), issuer: grant.issuer.clone() };
+                let of = |cookie: &str| Renewed::Grant { cookie: cookie.to_owned(), at: at.clone() };
+                self.backlog.renewals.note_moved(&of(before), of(cookie));
+            }
+        }
+        // what that holds opens by its cookie alone: it ends, and nothing of it goes over
+        if let Some(id) = &session.before {
+            self.end_by_id(id).await?;
         }
         let take = |session: &mut Session| {
-            session.before = None;
-            grants.into_iter().for_each(|grant| session.take_newer(grant));
+            (session.before_cookie, session.before) = (None, None);
+            grants.into_iter().for_each(|grant| session.take_over(grant));
         };
         self.change_session(cookie, take).await
     }
@@ -105,7 +127,8 @@ impl Gateway {
     pub(in super::super) async fn end_session(&self, cookie: &str) -> Result<Option<Session>, ProtectionError> {
         let last = self.end_one(cookie).await?;
         // it is one session, under whichever cookie
-        let others = last.as_ref().map(|last| [last.before.as_deref().map(id_of), last.after.clone()]);
+        let others =
+            last.as_ref().map(|last| [last.before_cookie.as_deref().map(id_of), last.before.clone(), last.after.clone()]);
         for other in others.into_iter().flatten().flatten() {
             self.end_by_id(&other).await?;
         }

@@ -4,7 +4,7 @@ use super::*;
 
 fn grant(owner: &str, issuer: &str, token: &str) -> Grant {
     let (owner, issuer, token) = (owner.to_owned(), issuer.to_owned(), token.to_owned());
-    Grant { owner, issuer, token, expires: Timestamp(0), refresh_token: None }
+    Grant { owner, issuer, token, expires: Timestamp(0), refresh_token: None, is_copied: false }
 }
 
 #[test]

@@ -107,3 +107,37 @@ async fn threat_27_what_a_session_renews_while_it_moves_goes_over() {
     // and the old cookie opens nothing any more
     assert_ne!(before.open(&world, "/alice/a").await.text, "a picture");
 }
+
+/// What she was given since is what she has, also where what she had before would last longer.
+#[tokio::test]
+async fn threat_27_what_was_just_given_stays_when_a_session_moves() {
+    let (world, _server, _bob) = world(true, false).await;
+    let gateway = &world.gateway;
+    let line = gateway.begin_session_with("alice", "https://as.example", "of before").await;
+    let before = line.split_once('=').unwrap().1.to_owned();
+    let cookie = gateway.move_session(&before).await;
+    world.clock.put_forward(-60);
+    gateway.let_in_to_more(&cookie, "alice", "https://as.example", "to more").await;
+    world.clock.put_forward(60);
+    assert!(gateway.shows(&cookie).await);
+    assert_eq!(gateway.token_of(&cookie, "alice", "https://as.example").await.as_deref(), Some("to more"));
+}
+
+/// A row of an older version names the session in whose place it is by its id.
+#[tokio::test]
+async fn threat_48_a_log_out_ends_what_moved_before_an_update() {
+    let (world, _server, _bob) = world(true, false).await;
+    let gateway = &world.gateway;
+    for is_shown in [false, true] {
+        let line = gateway.begin_session_with("alice", "https://as.example", "a token").await;
+        let before = line.split_once('=').unwrap().1.to_owned();
+        let cookie = gateway.move_session(&before).await;
+        gateway.name_before_by_id(&cookie, &before).await;
+        match is_shown {
+            true => assert!(gateway.shows(&cookie).await),
+            false => gateway.end_session_to_renew(&cookie).await,
+        }
+        assert!(!gateway.shows(&before).await, "shown first: {is_shown}");
+        assert_eq!(gateway.shows(&cookie).await, is_shown);
+    }
+}
