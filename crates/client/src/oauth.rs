@@ -1,9 +1,11 @@
 //! The OAuth client: code flow with PKCE, client credentials, refresh, revocation. A resource server
 //! gets its PATs here, a manager its PMTs.
 
+mod id_token;
+
 use crate::refusal::{about_tokens, refusal};
 use crate::{Client, ClientError};
-use jose::{KeySet, UnverifiedJws, base64url, digest};
+use jose::{base64url, digest};
 use outbound::{Method, Request, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -152,7 +154,7 @@ impl Client {
         ];
         let tokens = self.token(metadata, &form).await?;
         let account = match &tokens.id_token {
-            Some(id_token) => self.check_id_token(metadata, id_token, &flow.nonce).await?,
+            Some(id_token) => self.check_id_token(metadata, id_token, &flow.nonce, &tokens.access_token).await?,
             None => Map::new(),
         };
         Ok(Authorized { tokens, account })
@@ -173,25 +175,6 @@ impl Client {
             }
         }
         account
-    }
-
-    async fn check_id_token(&self, metadata: &Metadata, token: &str, nonce: &str) -> Result<Map<String, Value>, ClientError> {
-        let answer = self.outbound.send(Request::get(&metadata.jwks_uri)).await?;
-        let set: Value = types::json::parse(&answer.body).map_err(|error| ClientError::protocol(error.to_string()))?;
-        let bad = |what: &str| ClientError::protocol(format!("the ID token is not good: {what}"));
-        let keys = KeySet::readable(&set).map_err(|error| bad(&format!("the keys of its issuer do not read: {error}")))?;
-        let jws = UnverifiedJws::parse(token)
-            .and_then(UnverifiedJws::expect_no_own_type)
-            .and_then(|jws| jws.verify(&keys))
-            .map_err(|error| bad(&error.to_string()))?;
-        let claims = jws.claims::<Map<String, Value>>().map_err(|error| bad(&error.to_string()))?.into_inner();
-        let text = |name: &str| claims.get(name).and_then(Value::as_str);
-        let ours = text("iss") == Some(metadata.issuer.as_str()) && is_for(&claims, &self.credentials.client_id);
-        let fresh = claims.get("exp").and_then(seconds_of).is_some_and(|exp| exp.saturating_add(60) > self.clock.now().0);
-        if !ours || !fresh || text("nonce") != Some(nonce) {
-            return Err(bad("it is for somebody else, or too old"));
-        }
-        Ok(claims)
     }
 
     /// Registers a client (RFC 7591).
@@ -367,26 +350,6 @@ fn at_authorization(metadata: &Metadata, parameters: &[(&'static str, String)]) 
         .ok_or_else(|| ClientError::protocol("the authorization server names no authorization endpoint"))?;
     url.query_pairs_mut().extend_pairs(parameters);
     Ok(url.into())
-}
-
-/// A `NumericDate`, which may have a fraction (RFC 7519 2).
-fn seconds_of(value: &Value) -> Option<i64> {
-    let whole = |number: f64| format!("{:.0}", number.trunc()).parse().ok();
-    value.as_i64().or_else(|| value.as_f64().and_then(whole))
-}
-
-/// Whether an ID token is for this client: `aud` is one audience or several, and of several `azp` says whom it was given
-/// (OpenID Connect Core 2, 3.1.3.7).
-fn is_for(claims: &Map<String, Value>, client_id: &str) -> bool {
-    let party = claims.get("azp").and_then(Value::as_str);
-    match claims.get("aud") {
-        Some(Value::String(one)) => one == client_id && party.is_none_or(|party| party == client_id),
-        Some(Value::Array(all)) => {
-            let named = all.iter().any(|one| one.as_str() == Some(client_id));
-            named && party.map_or(all.len() == 1, |party| party == client_id)
-        }
-        _ => false,
-    }
 }
 
 /// `Basic` with both parts form-encoded (RFC 6749 2.3.1).
