@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::time::Duration;
 use types::Timestamp;
 use types::metadata::Metadata;
-use types::throttle::Throttle;
+use types::throttle::{Throttle, Try};
 use ui::Cookies;
 
 /// How long a server is waited for that is to say whether it knows this manager.
@@ -153,13 +153,16 @@ impl Manager {
         let client = self.client_at(issuer).await?;
         // what the server does not say soon, it says when that which begins goes on
         let says = async |client: &Client| tokio::time::timeout(PATIENCE, client.is_known(metadata)).await;
-        if !is_kept
-            || !matches!(says(&client).await, Ok(Ok(false)))
-            || !self.registering.may_begin_anew(owner, issuer, self.now())
-        {
+        if !is_kept || !matches!(says(&client).await, Ok(Ok(false))) {
             return Ok(client);
         }
-        let new = self.register_at_server(issuer).await?;
+        let Some(place) = self.registering.take_anew(owner, issuer, self.now()) else { return Ok(client) };
+        let registered = self.register_at_server(issuer).await;
+        if registered.is_err() {
+            // it is everybody's, and nothing came of it
+            self.registering.anew.give_back(place);
+        }
+        let new = registered?;
         let anew = Client { credentials: Credentials::key(new.client_id.clone(), self.key.clone()), ..client.clone() };
         if !matches!(says(&anew).await, Ok(Ok(true))) {
             return Ok(client);
@@ -188,8 +191,14 @@ impl Registering {
         self.of_person.admit(owner, now)
     }
 
-    fn may_begin_anew(&self, owner: &str, issuer: &str, now: Timestamp) -> bool {
-        self.anew.admit(issuer, now) && self.may_begin(owner, now)
+    /// The one place of an hour to register anew at a server, for whoever may begin: nobody else takes it from the others.
+    fn take_anew(&self, owner: &str, issuer: &str, now: Timestamp) -> Option<Try> {
+        let of_person = self.of_person.take(owner, now)?;
+        let place = self.anew.take(issuer, now);
+        if place.is_none() {
+            self.of_person.give_back(of_person);
+        }
+        place
     }
 }
 

@@ -181,3 +181,27 @@ async fn threat_41_one_person_has_a_desk_register_so_often_in_a_day() {
     let other = Party::start().await;
     bob.link(&other.url, &other).await;
 }
+
+/// Whoever uses up her own registrations leaves those of others as they are, and what failed may be tried again.
+#[tokio::test]
+async fn threat_41_a_registration_that_was_not_made_keeps_nobody_from_it() {
+    let desk = Desk::open().await;
+    let mut mallory = Sitting::of(&desk, "mallory").await;
+    let mut alice = Sitting::of(&desk, "alice").await;
+    let guard = Party::start().await;
+    alice.link(&guard.url, &guard).await;
+    guard.asked();
+    guard.forgets_client("us");
+    guard.answers("POST /register", 500, json!({}));
+    alice.post("/servers", &[("server", &guard.url)]).await;
+    guard.forgets_client("us");
+    for _ in 0..40 {
+        let other = Party::start().await;
+        mallory.post("/servers", &[("server", &other.url)]).await;
+    }
+    guard.asked();
+    mallory.post("/servers", &[("server", &guard.url)]).await;
+    assert_eq!(guard.count("POST /register"), 0, "she may no more");
+    let page = alice.post("/servers", &[("server", &guard.url)]).await;
+    assert!(page.text.contains("client_id=us-anew&"), "{}", page.text);
+}
