@@ -26,6 +26,9 @@ const CONTEXT: &str = "log-in elsewhere";
 /// Told to whoever proved that the account was hers.
 pub(crate) const CLOSED: &str = "whoever runs this server has closed your account: ask there";
 
+/// A link of another site may begin a log-in, and the provider may answer at once, as whomever it likes.
+const SOMEBODY_ELSE: &str = "you are logged in as somebody else here: log out first, and log in there again";
+
 /// Somebody as the other provider says; its word is verified.
 #[derive(Clone, Debug)]
 pub struct UpstreamAccount {
@@ -191,6 +194,9 @@ impl Identity {
             }
             (None, Some(known)) => self.log_in_from_there(known, proved, browser, begun.back).await,
             (None, None) if provider.makes_accounts() => {
+                if browser.session.is_some() {
+                    return refuse(SOMEBODY_ELSE);
+                }
                 let known = self.newcomer(provider, &who).await?;
                 self.log_in_from_there(known, proved, browser, begun.back).await
             }
@@ -224,6 +230,9 @@ impl Identity {
         browser: &Returning<'_>,
         back: String,
     ) -> Result<Arrived, Failure> {
+        if browser.session.is_some_and(|session| session.account != known.account) {
+            return refuse(SOMEBODY_ELSE);
+        }
         let account = self.store.find_account(&known.account).await?;
         if account.is_some_and(|account| account.standing == Standing::Gone) {
             return refuse(CLOSED);

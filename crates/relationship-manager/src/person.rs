@@ -56,6 +56,11 @@ pub(crate) fn is_own_form(url: &str, headers: &HeaderMap) -> bool {
     ui::is_own_form(&origin, values("origin"), values("sec-fetch-site"))
 }
 
+/// Whether a page of another site led the browser here.
+pub(crate) fn is_led_from_elsewhere(headers: &HeaderMap) -> bool {
+    ui::is_led_from_elsewhere(headers.get_all("sec-fetch-site").iter().map(HeaderValue::as_bytes))
+}
+
 impl Manager {
     /// How its cookies are named and set: where it is served by TLS, so that no other host can set them.
     pub(crate) fn cookies(&self) -> Cookies {
@@ -112,8 +117,13 @@ impl Manager {
         self.store.opened_from_browser::<Begun>(brought).filter(|begun| begun.linking.is_none())
     }
 
-    /// After it: the session's cookie.
-    pub(crate) async fn finish_log_in(&self, begun: &Begun, query: &[(String, String)]) -> Result<String, Trouble> {
+    /// After it: the session's cookie. Whoever is logged in comes back as herself: a link of another site may have begun it.
+    pub(crate) async fn finish_log_in(
+        &self,
+        begun: &Begun,
+        query: &[(String, String)],
+        before: Option<&Person>,
+    ) -> Result<String, Trouble> {
         let metadata = self.metadata_of(&begun.flow.issuer).await?;
         let authorized = self.login_client().await?.finish_code(&metadata, &begun.flow, query).await?;
         let account = self.login_client().await?.with_userinfo(&metadata, &authorized).await;
@@ -126,6 +136,10 @@ impl Manager {
             name: name.to_owned(),
             expires: self.now().plus(SESSION_LIFETIME),
         };
+        if before.is_some_and(|before| before.owner != session.owner) {
+            let what = "You are logged in as somebody else here. Log out first, and log in then.";
+            return Err(Trouble::Refused(what.into()));
+        }
         self.store.put_session(&hashed(&id), &session, self.now()).await?;
         Ok(id)
     }

@@ -78,9 +78,14 @@ pub fn is_own_form<'a>(
     sites: impl IntoIterator<Item = &'a [u8]>,
 ) -> bool {
     let own_origin = origins.into_iter().enumerate().all(|(n, value)| n == 0 && value == origin.as_bytes());
+    own_origin && !is_led_from_elsewhere(sites)
+}
+
+/// Whether a page of another site made the browser come, by the values of its `Sec-Fetch-Site` lines. A browser that says nothing
+/// may have come by itself.
+pub fn is_led_from_elsewhere<'a>(sites: impl IntoIterator<Item = &'a [u8]>) -> bool {
     // `none`: she typed the address, or sends her own form again
-    let own_site = sites.into_iter().enumerate().all(|(n, value)| n == 0 && matches!(value, b"same-origin" | b"none"));
-    own_origin && own_site
+    !sites.into_iter().enumerate().all(|(n, value)| n == 0 && matches!(value, b"same-origin" | b"none"))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ mod scopes;
 
 pub use dates::{Lasting, Reader, ZONE_COOKIE, Zone};
 pub use events::{crowd_in_words, event_in_words, few_in_words, outcome_in_words, state_in_words};
-pub use forms::{Cookies, DoubledCookie, is_own_form};
+pub use forms::{Cookies, DoubledCookie, is_led_from_elsewhere, is_own_form};
 pub use people::{name_party, quote, within_quotes};
 pub use scopes::{find_meaning, least_first, meaning_of};
 

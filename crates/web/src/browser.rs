@@ -300,6 +300,11 @@ pub fn is_own_form(app: &Provider, parts: &Parts) -> bool {
     ui::is_own_form(app.origin(), lines(header::ORIGIN), lines(SEC_FETCH_SITE))
 }
 
+/// Whether a page of another site led the browser here.
+pub fn is_led_from_elsewhere(parts: &Parts) -> bool {
+    ui::is_led_from_elsewhere(parts.headers.get_all(SEC_FETCH_SITE).into_iter().map(HeaderValue::as_bytes))
+}
+
 fn cookie(app: &Provider, parts: &Parts, name: &str) -> Result<Option<String>, Failure> {
     let lines = parts.headers.get_all(header::COOKIE).into_iter().map(HeaderValue::as_bytes);
     let found = app.cookies.find(lines, name);

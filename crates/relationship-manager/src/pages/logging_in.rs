@@ -1,11 +1,12 @@
 //! Logging in and out, and where log-ins come back, here and at servers.
 
 use super::{Desk, Fields, Shown, page, posted, see_other, shown};
-use crate::person::{BEGUN_LIFETIME, Person, cookie};
+use crate::person::{BEGUN_LIFETIME, Person, cookie, is_led_from_elsewhere};
 use crate::{Caller, Manager, Trouble};
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::sync::Arc;
 
@@ -27,8 +28,32 @@ fn is_own(path: &str) -> bool {
         && !["/login", "/logout", "/callback"].iter().any(|way| path.starts_with(way))
 }
 
+/// Before a log-in that a page of another site began in the browser of somebody who is logged in.
+#[derive(Template)]
+#[template(path = "login_go.html")]
+struct LoginGoPage<'a> {
+    name: &'a str,
+    host: String,
+    url: String,
+}
+
+/// Asks whoever is logged in, and was led here, whether she goes on; none: she is sent on at once.
+async fn ask_before_log_in(manager: &Manager, parts: &Parts) -> Option<Response> {
+    if !is_led_from_elsewhere(&parts.headers) {
+        return None;
+    }
+    let person = manager.person(&parts.headers).await.ok().flatten()?;
+    let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let host = super::things::host_of(&manager.settings.login);
+    let body = ui::render(&LoginGoPage { name: &person.name, host, url: format!("/login{query}") });
+    Some(page(manager, Some(&person), StatusCode::OK, "Log in again", "", &body))
+}
+
 pub(super) async fn log_in(State(manager): Desk, request: Request) -> Response {
     let (parts, _) = request.into_parts();
+    if let Some(asks) = ask_before_log_in(&manager, &parts).await {
+        return asks;
+    }
     let back = Fields::of_query(&parts).one("return").to_owned();
     let back = Some(back).filter(|back| is_own(back));
     match manager.begin_log_in(back).await {
@@ -80,9 +105,9 @@ async fn returned(
             let Some(asked) = manager.callers.may_ask(caller, manager.now()) else {
                 return Err(Trouble::TooMany("Too many log-ins come from your network. Try again in a minute.".into()));
             };
-            let id = manager.finish_log_in(&begun, &query.0).await?;
+            let id = manager.finish_log_in(&begun, &query.0, person).await?;
             asked.give_back();
-            // who was logged in here before is not any more
+            // a log-in renews the session
             if let Some(before) = person {
                 manager.log_out(before).await?;
             }

@@ -100,7 +100,7 @@ impl<'d> Sitting<'d> {
     }
 
     /// Logs in where she was sent, and comes back.
-    async fn comes_back(&mut self, party: &Party, sub: &str, to: &str) -> Page {
+    pub(crate) async fn comes_back(&mut self, party: &Party, sub: &str, to: &str) -> Page {
         let url = Url::parse(to).unwrap_or_else(|_| panic!("{to}"));
         party.logs_in(sub, &url);
         let state = url.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();

@@ -205,3 +205,30 @@ async fn threat_41_a_registration_that_was_not_made_keeps_nobody_from_it() {
     let page = alice.post("/servers", &[("server", &guard.url)]).await;
     assert!(page.text.contains("client_id=us-anew&"), "{}", page.text);
 }
+
+/// A page elsewhere may lead anybody to where a log-in begins, and the log-in may know her as somebody else.
+#[tokio::test]
+async fn threat_42_nobody_is_logged_in_at_a_desk_as_somebody_else_by_a_link() {
+    let desk = Desk::open().await;
+    let mut alice = Sitting::of(&desk, "alice").await;
+    for from in ["cross-site", "same-site"] {
+        let page = alice.send("GET", "/login?return=%2Fpeople", &[("sec-fetch-site", from)], String::new()).await;
+        assert!(page.status == 200 && page.location.is_empty(), "{from}: {} {}", page.status, page.text);
+        assert!(
+            page.text.contains("href=\"/login?return=%2Fpeople\"") && page.text.contains("You are logged in as"),
+            "{}",
+            page.text
+        );
+    }
+    let session = |of: &Sitting<'_>| of.cookies.iter().find(|(name, _)| name.ends_with("wl_desk")).unwrap().1.clone();
+    let before = session(&alice);
+    let page = alice.get("/login").await;
+    let back = alice.comes_back(&desk.login, "mallory", &page.location).await;
+    assert!(back.status == 400 && back.text.contains("You are logged in as somebody else"), "{} {}", back.status, back.text);
+    assert_eq!(session(&alice), before);
+    assert_eq!(alice.get("/people").await.status, 200);
+    // as herself she comes back as often as she likes
+    let page = alice.get("/login").await;
+    assert_eq!(alice.comes_back(&desk.login, "alice", &page.location).await.status, 303);
+    assert_ne!(session(&alice), before);
+}

@@ -2,7 +2,7 @@
 
 use super::login::{Asked, login_again_url, login_page, login_url, page, posted};
 use crate::Host;
-use crate::browser::{Visit, safe_return, see_other, with_carried, without_carried};
+use crate::browser::{Visit, is_led_from_elsewhere, safe_return, see_other, with_carried, without_carried};
 use crate::extract::{Parts, split};
 use askama::Template;
 use axum::extract::{Request, State};
@@ -223,6 +223,25 @@ pub(super) async fn log_in(State(app): State<Host>, request: Request) -> Respons
     .await
 }
 
+/// Before a log-in elsewhere that a page of another site began in the browser of somebody who is logged in.
+#[derive(Template)]
+#[template(path = "elsewhere.html")]
+struct ElsewherePage<'a> {
+    name: &'a str,
+    provider: &'a str,
+    url: String,
+    home: String,
+}
+
+/// Asks whoever is logged in, and was led here, whether she goes on; none: she is sent on at once.
+fn ask_before_elsewhere(app: &Host, visit: &Visit, parts: &Parts, issuer: &str) -> Option<Response> {
+    let (account, _) = visit.person.as_ref().filter(|_| is_led_from_elsewhere(parts))?;
+    let provider = app.identity.upstream.iter().find(|one| one.issuer() == issuer)?;
+    let url = format!("{}{}?{}", app.base(), path::LOGIN_ELSEWHERE, parts.uri.query().unwrap_or_default());
+    let asks = ElsewherePage { name: account.display_name(), provider: provider.name(), url, home: app.base() };
+    Some(visit.page(app, "Log in again", "login", &ui::render(&asks), &[]))
+}
+
 /// `GET /login/elsewhere?issuer=&return=&link=`: to another provider.
 pub(super) async fn begin_elsewhere(State(app): State<Host>, request: Request) -> Response {
     let (parts, _) = split(request);
@@ -239,6 +258,12 @@ pub(super) async fn begin_elsewhere(State(app): State<Host>, request: Request) -
             (Some(_), None) => return Ok(visit.answer(&app, see_other(&login_url(&app, &back, None)))),
         };
         let issuer = query.one("issuer")?.unwrap_or_default();
+        // with a token of her own page she has decided
+        if linking.is_none()
+            && let Some(asks) = ask_before_elsewhere(&app, visit, &parts, issuer)
+        {
+            return Ok(asks);
+        }
         let (again, address) = (query.one("again")?.is_some(), parts.address());
         let departure = Departure { issuer, back: &back, linking, again, address: &address };
         let (url, carried) = app.identity.begin_upstream(&departure, &visit.form_cookie).await?;
