@@ -26,8 +26,8 @@ pub(crate) fn holds(data: &[u8]) {
     assert!(fitting.len() <= 1, "a token is of one kind");
     for kind in fitting {
         let key = key_of(kind, &text).unwrap();
-        assert!(text.is_ascii() && [47, 51].contains(&(text.len() - kind.prefix().len())));
-        assert!((0..4096).contains(&key.shard) && (0..1 << 36).contains(&key.end));
+        assert!(text.is_ascii() && [47, 51, 52].contains(&(text.len() - kind.prefix().len())));
+        assert!((0..4096).contains(&key.shard) && (0..1 << 42).contains(&key.end));
     }
     let (choice, rest) = choose(data);
     let kind = KINDS[usize::from(choice) % KINDS.len()];

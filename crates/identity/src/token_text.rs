@@ -1,8 +1,8 @@
 //! The text of tokens, shaped for the store from the start (architecture.md "The store"): prefix, 2
-//! characters of shard (first 12 bits of SHA-256 of the owner's or client's id), 6 of the second in which
+//! characters of shard (first 12 bits of SHA-256 of the owner's or client's id), 7 of the second in which
 //! it ends and of the part of a second in which it was made, 43 random (256 bits). Only the SHA-256 of it is
-//! kept. Tokens of earlier releases have the second alone in these 6, or 2 characters of the day of their end
-//! modulo 4096, and are read on.
+//! kept. Tokens of earlier releases have 6 characters of the second alone in their place, or 2 of the day of their
+//! end modulo 4096, and are read on.
 
 use jose::{Clock, Randomness, base64url, digest};
 use types::Timestamp;
@@ -56,8 +56,8 @@ pub const DAYS: i64 = 4_096;
 pub const FIRST_SECOND: i64 = 1_577_836_800;
 pub const LAST_SECOND: i64 = FIRST_SECOND + (1 << 31) - 1;
 /// Ticks of a second.
-pub const TICKS: i64 = 32;
-/// What is less is a second, and no tick. It was passed in April 2024, before the first token that says ticks.
+pub const TICKS: i64 = 1_024;
+/// What is less is a second, and no tick.
 const FIRST_TICK: i64 = 1 << 32;
 
 impl End {
@@ -78,7 +78,8 @@ fn tick_of(expires: Timestamp, clock: &dyn Clock) -> i64 {
 }
 
 const SHARD_CHARACTERS: usize = 2;
-const END_CHARACTERS: usize = 6;
+const TICK_CHARACTERS: usize = 7;
+const SECOND_CHARACTERS: usize = 6;
 const DAY_CHARACTERS: usize = 2;
 const RANDOM_CHARACTERS: usize = 43;
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -90,23 +91,23 @@ pub fn mint(kind: TokenKind, of: &str, expires: Timestamp, clock: &dyn Clock, ra
     let shard = i64::from(u16::from_be_bytes([first, second]) >> 4);
     let end = tick_of(expires, clock);
     let random = jose::ambient::random_text::<32>(randomness);
-    format!("{}{}{}{random}", kind.prefix(), written(shard, SHARD_CHARACTERS), written(end, END_CHARACTERS))
+    format!("{}{}{}{random}", kind.prefix(), written(shard, SHARD_CHARACTERS), written(end, TICK_CHARACTERS))
 }
 
 /// Where the row of this text is, if it can be a token of this kind at all.
 pub fn key_of(kind: TokenKind, text: &str) -> Option<TokenKey> {
     let rest = text.strip_prefix(kind.prefix())?;
     let (shard, rest) = rest.split_at_checked(SHARD_CHARACTERS)?;
-    let is_of_before = rest.len() == RANDOM_CHARACTERS.saturating_add(DAY_CHARACTERS);
-    let (end, random) = rest.split_at_checked(if is_of_before { DAY_CHARACTERS } else { END_CHARACTERS })?;
-    if random.len() != RANDOM_CHARACTERS {
-        return None;
-    }
+    let characters = rest.len().checked_sub(RANDOM_CHARACTERS)?;
+    let (end, random) = rest.split_at_checked(characters)?;
     base64url::decode(random)?;
     let end = read(end)?;
-    // a second below would be taken for a day
-    let is_whole = is_of_before || end >= DAYS;
-    is_whole.then_some(TokenKey { shard: read(shard)?, end, hash: digest::sha256(&[text.as_bytes()]) })
+    let fits = match End::of(end) {
+        End::Day(_) => characters == DAY_CHARACTERS,
+        End::Second(_) => characters == SECOND_CHARACTERS,
+        End::Tick(_) => characters == TICK_CHARACTERS,
+    };
+    fits.then_some(TokenKey { shard: read(shard)?, end, hash: digest::sha256(&[text.as_bytes()]) })
 }
 
 /// A number as so many characters of six bits.
@@ -131,7 +132,7 @@ mod tests {
         let expires = Timestamp(1_800_000_000);
         let mint = |kind, expires| mint(kind, "alice", expires, &jose::SystemClock, &jose::SystemRandomness);
         let text = mint(TokenKind::Rpt, expires);
-        assert_eq!(text.len(), 7 + 51);
+        assert_eq!(text.len(), 7 + 52);
         let key = key_of(TokenKind::Rpt, &text).unwrap();
         let second = |end| match End::of(end) {
             End::Tick(tick) => tick / TICKS + FIRST_SECOND,
@@ -172,9 +173,9 @@ mod tests {
             key_of(TokenKind::Rpt, &text).unwrap().end
         };
         let begin = 1_800_000_000_000;
-        let ends: Vec<i64> = (0..64).map(|n| end(begin + n * 1_000 / 32 + 1)).collect();
+        let ends: Vec<i64> = (0..2_001).map(|n| end(begin + n)).collect();
         assert!(ends.is_sorted_by(|a, b| a < b), "{ends:?}");
-        assert_eq!(ends.last().unwrap() - ends.first().unwrap(), 63);
+        assert_eq!(ends.last().unwrap() - ends.first().unwrap(), 2 * TICKS);
     }
 
     #[test]
@@ -184,8 +185,10 @@ mod tests {
         assert_eq!((key.shard, End::of(key.end)), (7, End::Day(306)));
         let key = key_of(TokenKind::Access, &format!("wl_at_{shard}{}{random}", written(1_800_000_000, 6))).unwrap();
         assert_eq!(End::of(key.end), End::Second(1_800_000_000));
-        // what is newer cannot be said as a day
-        let few = format!("wl_at_{shard}{}{random}", written(306, 6));
-        assert_eq!(key_of(TokenKind::Access, &few), None);
+        // none can be said as one of another release
+        for (end, characters) in [(306, 6), (306, 7), (1_800_000_000, 7), (FIRST_TICK, 6), (4_095, 3)] {
+            let text = format!("wl_at_{shard}{}{random}", written(end, characters));
+            assert_eq!(key_of(TokenKind::Access, &text), None, "{end} in {characters}");
+        }
     }
 }

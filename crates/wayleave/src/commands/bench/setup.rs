@@ -300,7 +300,9 @@ async fn fill(config: &Config, count: usize, album: &str, policy: &str) -> Resul
     for chunk in (0..count).collect::<Vec<_>>().chunks(2_000) {
         let mut made = Vec::with_capacity(chunk.len());
         for n in chunk {
-            let expires = now.plus(86_000);
+            // one after the other, as if they had been given over an hour
+            let second = n.saturating_mul(3_600).checked_div(count).and_then(|second| i64::try_from(second).ok());
+            let expires = now.plus(second.unwrap_or(0).saturating_add(82_400));
             let text = mint(TokenKind::Rpt, alice.id.as_str(), expires, &SystemClock, &SystemRandomness);
             let key = key_of(TokenKind::Rpt, &text).ok_or_else(|| Exit::failed("no key"))?;
             let rpt = Rpt {
