@@ -126,7 +126,8 @@ impl Client {
         parameters
     }
 
-    /// Ends it: checks `state` and `iss` (RFC 9207), trades the code, checks the ID token.
+    /// Ends it: checks `state` and `iss` (RFC 9207), trades the code, checks the ID token. What came with one that is not good is
+    /// given back.
     pub async fn finish_code(
         &self,
         metadata: &Metadata,
@@ -154,10 +155,17 @@ impl Client {
         ];
         let tokens = self.token(metadata, &form).await?;
         let account = match &tokens.id_token {
-            Some(id_token) => self.check_id_token(metadata, id_token, &flow.nonce, &tokens.access_token).await?,
-            None => Map::new(),
+            Some(id_token) => self.check_id_token(metadata, id_token, &flow.nonce, &tokens.access_token).await,
+            None => Ok(Map::new()),
         };
-        Ok(Authorized { tokens, account })
+        match account {
+            Ok(account) => Ok(Authorized { tokens, account }),
+            Err(error) => {
+                // what nobody uses is not left standing; where it cannot be ended, it runs out by itself, and the first error is told
+                let _ = self.revoke(metadata, tokens.refresh_token.as_deref().unwrap_or(&tokens.access_token)).await;
+                Err(error)
+            }
+        }
     }
 
     /// The account, with what the provider tells at its userinfo endpoint alone (OpenID Connect Core 5.4); that must speak of
