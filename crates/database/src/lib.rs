@@ -14,6 +14,8 @@
 
 mod batch;
 mod bounds;
+mod epochs;
+mod kept;
 mod look_up;
 mod memory;
 mod postgres;

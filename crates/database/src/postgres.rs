@@ -105,12 +105,10 @@ impl Postgres {
             .map_err(|error| fail(error.to_string()))?;
         let name = format!("{:x}{:x}", std::process::id(), NODES.fetch_add(1, Ordering::Relaxed));
         let name = format!("{name}-{:x}", RandomState::new().hash_one(0));
-        let (schema_name, name, seats) = (schema.name.into(), name.into(), Arc::default());
-        let own = Self { pool, config: own, schema: schema_name, name, seats, has_failed: Arc::default() };
-        let mut client = own.client().await.map_err(|error| fail(error.to_string()))?;
-        schema::bring_up_to_date(&mut client, schema, &place).await?;
-        drop(client);
-        Ok(own)
+        let (name, seats) = (name.into(), Arc::default());
+        let own = Self { pool, config: own, schema: schema.into(), name, seats, has_failed: Arc::default() };
+        let client = own.client().await.map_err(|error| fail(error.to_string()))?;
+        Ok((own, client))
     }
 
     async fn client(&self) -> Result<Client, ReadError> {

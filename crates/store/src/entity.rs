@@ -170,7 +170,7 @@ pub(crate) fn waiting_for(owner: &OwnerId, resource_server: &ResourceServerId, o
 /// The row of a spent id, which is its key: by the hour of its end first, so that what has ended is swept
 /// without a walk.
 pub(crate) fn spent_row(id: &SpentId) -> Row {
-    row![id.expires.hour(), id.kind, id.issuer, id.id]
+    row![id.expires.hour(), id.kind, id.issuer, id.kept()]
 }
 
 /// The row by which it is known that an RPT was signed: by the hour of its end first as well.

@@ -62,9 +62,8 @@ impl authorization_server::Store for Store {
         owner: &OwnerId,
         resource_server: &ClientId,
         own_id: &OwnResourceId,
-    ) -> Result<Option<Resource>, StoreError> {
-        let prefix = [owner.as_str().into(), resource_server.as_str().into(), own_id.as_str().into()];
-        self.first_by(&tables::RESOURCE, tables::RESOURCE_BY_OWN_ID, &prefix).await?.as_ref().map(resource).transpose()
+    ) -> Result<Option<Resource>, ReadError> {
+        self.find_first(Along::index(tables::RESOURCE_BY_OWN_ID, &key![owner, resource_server, own_id])).await
     }
 
     async fn list_owned_resources(&self, owner: &OwnerId, page: &Page<ResourceId>) -> Result<Vec<Resource>, ReadError> {

@@ -9,9 +9,7 @@ use authorization_server::event::{EventHead, EventSeal};
 use authorization_server::{Changes, Event, Requirement, Write};
 use database::{Check, Operation, Records, Row, Table, Value};
 use identity::{CommitError, TokenKey};
-use rules::delegation::Delegation;
-use rules::policy::Binding;
-use rules::{AccessRequest, Policy, Resource};
+use serde::Serialize;
 use types::{ClientId, EventId, OwnResourceId, OwnerId};
 
 /// A batch in the making.
@@ -83,12 +81,24 @@ impl<'r> Plan<'r> {
 
     /// A resource server's name of an owner's resource is nobody's yet.
     fn must_be_free(&mut self, owner: &OwnerId, resource_server: &ClientId, own_id: &OwnResourceId) {
-        let prefix = vec![owner.as_str().into(), resource_server.as_str().into(), own_id.as_str().into()];
+        let prefix = row![owner, resource_server, own_id];
         let check = Check::NoneAlong { table: &tables::RESOURCE, index: tables::RESOURCE_BY_OWN_ID, prefix };
         self.check(check, CommitError::Changed);
     }
 
-    fn put(&mut self, table: &'static Table, row: Row) -> Planned {
+    fn row(&self, table: &'static Table, columns: Row, entity: &impl Serialize) -> Result<Row, CommitError> {
+        self.records.row(table, columns, entity).map_err(unwritten)
+    }
+
+    fn row_of<T: Entity>(&self, entity: &T) -> Result<Row, CommitError> {
+        self.row(T::TABLE, entity.columns(), entity)
+    }
+
+    fn put<T: Entity>(&mut self, entity: &T) -> Planned {
+        self.put_row(T::TABLE, self.row_of(entity)?)
+    }
+
+    fn put_row(&mut self, table: &'static Table, row: Row) -> Planned {
         self.operations.push(Operation::Put { table, row });
         Ok(())
     }
@@ -135,14 +145,9 @@ impl<'r> Plan<'r> {
                 self.must_equal(&tables::RESOURCE, row![id], tables::VERSION, version)
             }
             Requirement::OwnIdFree { owner, resource_server, own_id } => self.must_be_free(&owner, &resource_server, &own_id),
-            Requirement::PolicyUnchanged { id, version: v } => {
-                self.must_equal(&tables::POLICY, vec![id.as_str().into()], 4, version(v))
-            }
-            Requirement::AccessRequestUnchanged { id, version: v } => {
-                self.must_equal(&tables::ACCESS_REQUEST, vec![id.as_str().into()], 4, version(v));
-            }
-            Requirement::DelegationStands { owner, id } => {
-                self.must_equal(&tables::DELEGATION, vec![owner.as_str().into(), id.into()], 3, 1.into());
+            Requirement::PolicyUnchanged { id, version } => self.must_equal(&tables::POLICY, row![id], tables::VERSION, version),
+            Requirement::AccessRequestUnchanged { id, version } => {
+                self.must_equal(&tables::ACCESS_REQUEST, row![id], tables::VERSION, version)
             }
             Requirement::DelegationStands { owner, id } => self.must_equal(&tables::DELEGATION, row![owner, id], 3, 1_i64),
             Requirement::PolicyAbsent(id) => {
@@ -167,10 +172,10 @@ impl<'r> Plan<'r> {
                 if let Some(own_id) = &resource.description.own_id {
                     self.must_be_free(&resource.owner, &resource.resource_server, own_id);
                 }
-                self.insert(&tables::RESOURCE, resource_row(&resource)?)
+                self.insert(&resource)
             }
-            Write::PutResource(resource) => self.put(&tables::RESOURCE, resource_row(&resource)?),
-            Write::DeleteResource { id, .. } => self.delete(&tables::RESOURCE, vec![id.as_str().into()]),
+            Write::PutResource(resource) => self.put(&resource),
+            Write::DeleteResource { id, .. } => self.delete(&tables::RESOURCE, row![id]),
             Write::TouchResource(id) => {
                 let (table, column) = (&tables::RESOURCE, tables::VERSION);
                 self.operations.push(Operation::Add { table, key: row![id], column, by: 1 });

@@ -58,18 +58,15 @@ pub(super) fn count(connection: &Connection, scan: &Scan<'_>) -> rusqlite::Resul
 }
 
 pub(super) fn holds(connection: &Connection, check: &Check) -> rusqlite::Result<bool> {
-    let column = |table, key: &Vec<Value>, column: &usize| {
-        get(connection, table, key).map(|row| row.and_then(|mut row| (*column < row.len()).then(|| row.swap_remove(*column))))
-    };
-    Ok(match check {
+    match check {
         Check::NoneAlong { table, index, prefix } => {
             let scan = Scan { table, index: Some(*index), prefix, after: None, descending: false, limit: 1 };
-            count(connection, &scan)? == 0
+            Ok(count(connection, &scan)? == 0)
         }
-        Check::Absent { table, key } => get(connection, table, key)?.is_none(),
-        Check::Equals { table, key, column: at, value } => column(table, key, at)?.is_some_and(|has| has == *value),
-        Check::Below { table, key, column: at, limit } => {
-            column(table, key, at)?.and_then(|has| has.as_int()).is_some_and(|has| has < *limit)
+        Check::Absent { table, key } => Ok(!looks(connection, table, key, 0, |_| true)?),
+        Check::Equals { table, key, column, value } => looks(connection, table, key, *column, |has| has == borrowed(value)),
+        Check::Below { table, key, column, limit } => {
+            looks(connection, table, key, *column, |has| has.as_i64().is_ok_and(|has| has < *limit))
         }
     }
 }
