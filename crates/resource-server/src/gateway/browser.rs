@@ -25,6 +25,7 @@ mod renewal;
 mod session;
 mod trade;
 mod visit;
+mod waiting_page;
 mod yours;
 
 use super::forward_auth::AskedBefore;

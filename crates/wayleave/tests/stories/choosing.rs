@@ -2,7 +2,7 @@
 //! the scopes that she likes, moves, takes back, and sees what came of it.
 
 use crate::gateway::{Guarded, admitted, challenge_of, raw};
-use crate::processes::Server;
+use crate::processes::{Server, until};
 use outbound::{Method, Outbound, Request, Settings};
 use serde_json::{Value, json};
 use types::challenge::UNREACHABLE_WARNING;
@@ -58,6 +58,19 @@ impl Owner {
         };
         let answer = self.outbound.send(request.header("authorization", &format!("Bearer {}", self.rmt))).await.unwrap();
         (answer.status.as_u16(), serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
+    }
+
+    /// Her history, as soon as it says that something was let in; and the line that says so.
+    pub(crate) async fn allowed(&self) -> (Value, Value) {
+        let mut found = None;
+        until("the history says that something was allowed", async || {
+            let told = self.get("/my-history").await;
+            let line = told.as_array().unwrap().iter().find(|line| line["outcome"] == "allowed").cloned();
+            found = line.map(|line| (told, line));
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
@@ -240,8 +253,7 @@ async fn she_sees_who_came_and_her_own_rules_only_take_away() {
     let bearer = format!("{} {}", rpt.token_type, rpt.token);
     let call = async |method: Method| raw(method, &guarded.photo(), &[("authorization", &bearer)]).await.status.as_u16();
     assert_eq!((call(Method::GET).await, call(Method::GET).await, call(Method::DELETE).await), (200, 200, 401));
-    let told = alice.get("/my-history").await;
-    let allowed = told.as_array().unwrap().iter().find(|line| line["outcome"] == "allowed").unwrap();
+    let (told, allowed) = alice.allowed().await;
     assert_eq!(
         (&allowed["count"], &allowed["client_id"], &allowed["resource_id"], &allowed["authorization_server"]),
         (&json!(2), &json!("viewer"), &json!("/albums/holiday"), &json!(server.issuer)),

@@ -3,7 +3,7 @@
 
 use crate::choosing::{HOLIDAY, LABORATORY, Owner, open_gateway};
 use crate::gateway::{Guarded, admitted, challenge_of, raw};
-use crate::processes::{Server, until};
+use crate::processes::Server;
 use axum::Json;
 use axum::extract::{Query, Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -287,14 +287,7 @@ async fn threat_22_what_she_signed_counts_where_she_signed_it_for_without_pat_or
     let signature = jose::base64url::encode([0; 64]);
     forged[2] = &signature;
     assert_ne!(get(Method::GET, &forged.join(".")).await, 200);
-    let mut told = Value::Null;
-    let is_allowed = |line: &&Value| line["outcome"] == "allowed";
-    until("the history says that it was allowed", async || {
-        told = alice.get("/my-history").await;
-        told.as_array().unwrap().iter().find(is_allowed).is_some()
-    })
-    .await;
-    let allowed = told.as_array().unwrap().iter().find(is_allowed).unwrap();
+    let (told, allowed) = alice.allowed().await;
     assert_eq!((&allowed["authority"], &allowed["authorization_server"]), (&json!("r1"), &json!(foreign.issuer)), "{told}");
     let gone = json!({"jti": "r1", "exp": SystemClock.now().0 + 600});
     assert_eq!(alice.call(Method::POST, "/my-withdrawn-tokens", gone).await.0, 204);

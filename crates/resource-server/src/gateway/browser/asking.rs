@@ -26,8 +26,6 @@ use types::peer::{Caller, names_of};
 const MAX_FORM_BYTES: usize = 16 * 1_024;
 /// Most of a sentence to an owner (protocol.md 1.2).
 pub(super) const MAX_MESSAGE_CHARS: usize = 280;
-/// How long after a press that reached nobody it is looked whether she gets in by now.
-const LOOKS_AGAIN_SECONDS: i64 = 30;
 /// Those for whom it is asked in the background at one time; others are asked for when their page loads itself anew.
 const MOST_AT_ONCE: usize = 1_000;
 /// Least time between two questions where the server cannot be asked.
@@ -95,6 +93,8 @@ struct Pressed {
     is_about_form: bool,
     /// Nobody is asked: she shows once more who she is.
     shows_again: bool,
+    /// She waits, and does not want to wait for the page.
+    looks_again: bool,
 }
 
 /// A sentence to an owner; none: it has none. An error says what is wrong.
@@ -111,7 +111,7 @@ fn read_message(text: &str) -> Result<Option<String>, &'static str> {
 }
 
 impl Gateway {
-    /// `POST /.wayleave/visit`: *Ask for access*.
+    /// `POST /.wayleave/visit`: *Ask for access*, and *Look now*, which is the same once more.
     pub(super) async fn ask(self: &Arc<Self>, parts: &Parts, body: Body) -> Response {
         let held = match self.find_held(&parts.headers).await {
             Ok(held) => held,
@@ -144,14 +144,15 @@ impl Gateway {
             Err(what) => self.closed_page(StatusCode::BAD_REQUEST, &held, &to, Some((what, get("message")))).await,
             Ok(message) => {
                 let place = if is_about_form { place_of(&to) } else { to.clone() };
-                self.ask_for(parts, held, uri, Pressed { to, place, message, is_about_form, shows_again }).await
+                let looks_again = get("look") == "again";
+                self.ask_for(parts, held, uri, Pressed { to, place, message, is_about_form, shows_again, looks_again }).await
             }
         }
     }
 
     async fn ask_for(self: &Arc<Self>, parts: &Parts, held: Held, uri: http::Uri, pressed: Pressed) -> Response {
-        let Pressed { to, place, message, is_about_form, shows_again } = pressed;
-        if held.session.find_waiting(&place).is_some() {
+        let Pressed { to, place, message, is_about_form, shows_again, looks_again } = pressed;
+        if !looks_again && held.session.find_waiting(&place).is_some() {
             return self.send_on(&place, &[]);
         }
         let (path, caller) = (CanonicalPath::parse(uri.path()), parts.extensions.get().copied());
@@ -296,7 +297,7 @@ impl Gateway {
     /// What somebody reads who does not get in: that she waits, where she asked, or that it is not shared with her.
     pub(super) async fn not_opened_page(&self, held: &Held, to: &str) -> Response {
         match held.session.find_waiting(to) {
-            Some(waiting) => self.waiting_page(held, waiting, to),
+            Some(_) => self.waiting_page(held, to),
             None => self.closed_page(StatusCode::NOT_FOUND, held, to, None).await,
         }
     }
@@ -305,16 +306,11 @@ impl Gateway {
     /// asked for by her page, which loads itself anew; what was begun before a restart goes on.
     pub(super) async fn waiting_next(self: &Arc<Self>, held: &Held, to: &str, caller: Option<Caller>) -> Option<Next> {
         let waiting = held.session.find_waiting(to)?;
-        let now = self.client.clock.now();
-        if waiting.ticket.is_none() && waiting.asked.plus(LOOKS_AGAIN_SECONDS) <= now {
-            // where nobody could be asked it may be shared by now: it is looked at anew
-            let noted = self.change_session(&held.cookie, |session| session.note_asked(to, now)).await;
-            return noted.is_err().then(|| Next::Page(Box::new(self.waiting_page(held, waiting, to))));
-        }
+        // where nobody could be asked nothing is done by itself: whatever she saw of it would tell that there is nothing (threat 47)
         if waiting.ticket.is_some() {
             self.ask_on(&held.cookie, &way_to(waiting), caller);
         }
-        if waiting.ticket.is_some() && waiting.seconds_left(now) == 0 {
+        if waiting.ticket.is_some() && waiting.seconds_left(self.client.clock.now()) == 0 {
             if let Err(error) = Box::pin(self.ask_again(&held.cookie, to, caller)).await {
                 tracing::info!(%error, "whether an owner has answered cannot be asked right now");
             }
@@ -323,7 +319,7 @@ impl Gateway {
                 return Some(Next::Again(Box::new(Held { cookie: held.cookie.clone(), session })));
             }
         }
-        Some(Next::Page(Box::new(self.waiting_page(held, waiting, to))))
+        Some(Next::Page(Box::new(self.waiting_page(held, to))))
     }
 }
 
@@ -346,7 +342,8 @@ fn note_outcome(session: &mut Session, way: &Way, outcome: Outcome, now: Timesta
         Outcome::Closed | Outcome::Shows { .. } | Outcome::Spent => true,
     };
     // whoever pressed waits, whether or not there was anybody to be asked: else she could tell by it what is there (threat 47)
-    let waits = way.asks || session.find_waiting(&way.to).is_some_and(|waiting| waiting.ticket.is_none());
+    let waited = session.find_waiting(&way.to).cloned();
+    let waits = way.asks || waited.as_ref().is_some_and(|waiting| waiting.ticket.is_none());
     session.open(&way.to);
     if way.shows_address {
         session.note_told(&way.issuer);
@@ -364,7 +361,8 @@ fn note_outcome(session: &mut Session, way: &Way, outcome: Outcome, now: Timesta
     }
     // the ticket of something else says nothing of this
     match way.is_elsewhere || may_be_closed {
-        true if waits => session.put_waiting(way.waiting(None, now)),
+        // her owner was asked before, and is not asked again
+        true if waits => session.put_waiting(waited.unwrap_or_else(|| way.waiting(None, now))),
         true => session.close(&way.to, now),
         false => {}
     }

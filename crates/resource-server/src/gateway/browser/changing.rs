@@ -242,7 +242,7 @@ impl Gateway {
         let is_unknown = match denied {
             Denied::Because(why) => why == Why::Unknown,
             Denied::Waits(session) => match session.find_waiting(&way.to) {
-                Some(waiting) => return self.waiting_page(held, waiting, &way.to),
+                Some(_) => return self.waiting_page(held, &way.to),
                 None => false,
             },
             Denied::Failed(error) => return self.cannot_lead(&error),
@@ -270,7 +270,7 @@ impl Gateway {
         match self.look(parts, Method::POST, uri, Some(&held)).await {
             Ok(()) => self.send_on(to, &[]),
             Err(_) => match held.session.find_waiting(&place) {
-                Some(waiting) => self.waiting_page(&held, waiting, &place),
+                Some(_) => self.waiting_page(&held, &place),
                 None => {
                     let changing = Changing { to, back: to, is_unknown: false, was_sent: false };
                     self.changing_page(StatusCode::FORBIDDEN, &held, &changing, None).await

@@ -5,7 +5,7 @@ use super::super::Gateway;
 use super::super::path::CanonicalPath;
 use super::super::route::{self, Matched};
 use super::asking::MAX_MESSAGE_CHARS;
-use super::session::{Held, Waiting};
+use super::session::Held;
 use super::visit::read_to;
 use crate::challenge::Unlinked;
 use crate::protection::ProtectionError;
@@ -18,10 +18,6 @@ use types::OwnResourceId;
 use url::Url;
 
 pub(in super::super) const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
-
-/// After how many seconds a waiting page loads itself anew without script, at most and at least.
-const LONGEST_RELOAD_SECONDS: u64 = 30;
-const SHORTEST_RELOAD_SECONDS: u64 = 2;
 
 /// Title and words.
 const NOT_READY: (&str, &str) = (
@@ -82,16 +78,6 @@ struct ChangingPage<'a> {
     message: &'a str,
     error: Option<&'a str>,
     most: usize,
-}
-
-#[derive(Template)]
-#[template(path = "visit_waiting.html")]
-struct WaitingPage<'a> {
-    to: String,
-    news: String,
-    log_out: String,
-    csrf: String,
-    name: &'a str,
 }
 
 #[derive(Template)]
@@ -159,7 +145,7 @@ impl Gateway {
     }
 
     /// With a script of ours, without which the page loads itself anew after so many seconds.
-    fn own_page_with(&self, status: StatusCode, title: &str, body: &str, reload: Option<(&str, u64)>) -> Response {
+    pub(super) fn own_page_with(&self, status: StatusCode, title: &str, body: &str, reload: Option<(&str, u64)>) -> Response {
         let policy = ui::content_security_policy(&[]);
         let (script, reload_seconds) = (reload.map(|(script, _)| script), reload.map(|(_, seconds)| seconds));
         self.render_page(&OwnPage { status, held: None, title, body, is_narrow: true, script, reload_seconds, policy })
@@ -273,20 +259,6 @@ impl Gateway {
             response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
         }
         response
-    }
-
-    pub(super) fn waiting_page(&self, held: &Held, waiting: &Waiting, here: &str) -> Response {
-        let to: String = form_urlencoded::byte_serialize(here.as_bytes()).collect();
-        let body = WaitingPage {
-            to: format!("{}{here}", self.settings.resource),
-            news: format!("{}/news?to={to}", self.visit_url()),
-            log_out: self.own_url("logout"),
-            csrf: self.form_token(held),
-            name: &self.settings.name,
-        };
-        let seconds = waiting.interval_seconds.clamp(SHORTEST_RELOAD_SECONDS, LONGEST_RELOAD_SECONDS);
-        let body = ui::render(&body);
-        self.own_page_with(StatusCode::ACCEPTED, "Waiting for an answer", &body, Some(("waiting.js", seconds)))
     }
 
     /// A few words, with a link to a path of this gateway where it is worth to try again.

@@ -89,9 +89,9 @@ pub(super) fn touched(batch: &Batch) -> Vec<usize> {
 
 /// Rows that it rests on: where one is not as it was, somebody was faster, whose commit may not have been told yet (S28).
 pub(super) fn under(batch: &Batch) -> Vec<usize> {
-    let slot = |check: &Check| {
-        let (Check::Absent { table, key } | Check::Equals { table, key, .. } | Check::Below { table, key, .. }) = check;
-        slot_of(table, key)
+    let slot = |check: &Check| match check {
+        Check::Absent { table, key } | Check::Equals { table, key, .. } | Check::Below { table, key, .. } => slot_of(table, key),
+        Check::NoneAlong { .. } => None,
     };
     batch.checks.iter().filter_map(slot).collect()
 }

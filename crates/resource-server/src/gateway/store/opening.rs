@@ -6,6 +6,7 @@
 use super::kept::Kept;
 use super::tables::{BEGUN, SECRET, SESSION, SESSION_PLACE, TABLES};
 use super::{Store, tables};
+use crate::protection::ProtectionError;
 use database::{
     Batch, Database, KeyCheckError, Location, Node, OpenError, Operation, Records, Row, Schema, Sqlite, Table, Value,
 };

@@ -68,6 +68,8 @@ impl Lengths {
 /// What is written for a grant.
 pub(super) struct Grant {
     pub(super) millis: i64,
+    /// Another for each of one millisecond.
+    pub(super) number: i64,
     /// Of the RPT and its family, of the refresh token, of the event and the ticket.
     pub(super) random: [[u8; 32]; 3],
     pub(super) is_signed: bool,
@@ -116,8 +118,9 @@ fn prepare(connection: &Connection, lengths: Lengths, filled: usize) -> rusqlite
     let now = millis();
     for chunk in (0..filled).collect::<Vec<_>>().chunks(FILLED_AT_ONCE) {
         connection.execute_batch("BEGIN IMMEDIATE")?;
-        for _ in chunk {
-            let grant = Grant { millis: now, random: std::array::from_fn(|_| random()), is_signed: false };
+        for n in chunk {
+            let number = i64::try_from(*n).unwrap_or(i64::MAX);
+            let grant = Grant { millis: now, number, random: std::array::from_fn(|_| random()), is_signed: false };
             put_rpt(connection, lengths, &grant, now.saturating_add(86_000_000))?;
         }
         connection.execute_batch("COMMIT")?;
@@ -141,10 +144,9 @@ fn work(connection: &Connection, lengths: Lengths, jobs: &mpsc::Receiver<Job>) -
     Ok(())
 }
 
-/// Places are the millisecond of the end, then what is random.
-fn place_of(millis: i64, random: &[u8; 32]) -> i64 {
-    let [a, b, c, ..] = *random;
-    (millis << 22) | i64::from(u32::from_be_bytes([0, a, b, c]) >> 2)
+/// Places are the millisecond of the end, then the number.
+fn place_of(millis: i64, number: i64) -> i64 {
+    (millis << 20) | (number & 0xF_FFFF)
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -161,7 +163,7 @@ fn put_rpt(connection: &Connection, lengths: Lengths, grant: &Grant, expires: i6
     let [random, ..] = &grant.random;
     let mut insert = connection.prepare_cached("INSERT INTO rpt VALUES (?1, ?2, ?3, ?4, ?5)")?;
     let (family, body) = (name_of(grant.millis, random), vec![b'x'; lengths.rpt]);
-    insert.execute(params![place_of(expires, random), random.as_slice(), family, expires, body]).map(drop)
+    insert.execute(params![place_of(expires, grant.number), random.as_slice(), family, expires, body]).map(drop)
 }
 
 fn put(connection: &Connection, lengths: Lengths, grant: &Grant) -> rusqlite::Result<()> {
@@ -176,7 +178,7 @@ fn put(connection: &Connection, lengths: Lengths, grant: &Grant) -> rusqlite::Re
     let expires = now.saturating_add(30 * 24 * HOUR);
     let mut insert = connection.prepare_cached("INSERT INTO refresh_token VALUES (?1, ?2, ?3, 0, ?4, ?5)")?;
     let (family, body) = (name_of(now, of_rpt), vec![b'x'; lengths.refresh_token]);
-    insert.execute(params![place_of(expires, of_refresh), of_refresh.as_slice(), family, expires, body])?;
+    insert.execute(params![place_of(expires, grant.number), of_refresh.as_slice(), family, expires, body])?;
     let mut insert = connection.prepare_cached("INSERT INTO spent VALUES (?1, 'ticket', '', ?2)")?;
     insert.execute(params![hour, name_of(now, of_event)])?;
     let mut insert = connection.prepare_cached("INSERT INTO event VALUES ('abcdefghijklmnopqrstuv', ?1, ?2)")?;

@@ -11,6 +11,7 @@ use jose::{Algorithm, SigningKey};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -29,6 +30,8 @@ pub struct Options {
 struct Yard {
     store: Least,
     key: SigningKey,
+    /// Grants so far.
+    count: AtomicI64,
 }
 
 /// Serves until it is killed.
@@ -44,7 +47,7 @@ pub(super) async fn run(options: Options) -> Result<(), Exit> {
         .route("/content/albums/{album}/small", get(async || "x".repeat(256)))
         .route("/content/albums/{album}/large", get(large))
         .route("/content/albums/{album}/sink", put(sink).layer(axum::extract::DefaultBodyLimit::disable()))
-        .with_state(Arc::new(Yard { store, key }));
+        .with_state(Arc::new(Yard { store, key, count: AtomicI64::default() }));
     let listener = tokio::net::TcpListener::bind(&options.listen).await.map_err(Exit::failed)?;
     say::ready(&options.listen);
     axum::serve(listener, router).await.map_err(Exit::failed)
@@ -98,5 +101,6 @@ const NAME: &str = "abcdefghijklmnopqrstuv";
 
 async fn save(yard: &Yard, form: &HashMap<String, String>, is_signed: bool) {
     std::hint::black_box(form);
-    yard.store.keep(Grant { millis: millis(), random: std::array::from_fn(|_| random()), is_signed }).await;
+    let number = yard.count.fetch_add(1, Ordering::Relaxed);
+    yard.store.keep(Grant { millis: millis(), number, random: std::array::from_fn(|_| random()), is_signed }).await;
 }
